@@ -1,0 +1,36 @@
+"""Structured logging: one line an event, for people on a terminal, as JSON when asked."""
+
+import logging
+import sys
+from typing import cast
+
+import structlog
+
+from encore.settings import LogFormat, LogLevel
+
+
+def configure_logging(
+    log_format: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.INFO
+) -> None:
+    """Send every log line to standard error, in the chosen format."""
+    console = log_format is LogFormat.CONSOLE or (
+        log_format is LogFormat.AUTO and sys.stderr.isatty()
+    )
+    threshold = getattr(logging, level.value.upper())
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def get_logger(part: str) -> structlog.typing.FilteringBoundLogger:
+    """Return a logger whose lines carry the name of the part."""
+    return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(part=part))

@@ -1,0 +1,251 @@
+"""Every setting of Encore, declared once: type, default, unit and consequence.
+
+A setting comes from the environment, then from ``.env`` in the working folder, then from its
+default here. ``encore settings`` prints them all with their source; ``.env.example`` is
+generated from this declaration and a test holds the two together.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from encore.errors import SettingsError
+
+ENV_FILE = ".env"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least severity that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {"unit": unit}
+
+
+Seconds = Annotated[float, Field(gt=0, json_schema_extra=_unit("s"))]
+Minutes = Annotated[float, Field(gt=0, json_schema_extra=_unit("min"))]
+Hours = Annotated[float, Field(gt=0, json_schema_extra=_unit("h"))]
+Days = Annotated[float, Field(gt=0, json_schema_extra=_unit("d"))]
+Count = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Settings(BaseSettings):
+    """All settings. The name of the environment variable is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    # --- services -------------------------------------------------------------------------
+    kafka_bootstrap_servers: str = Field(
+        "", description="Kafka brokers, host:port[,host:port]. Empty: the local stack's."
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="PostgreSQL as postgresql://user:password@host:port/database. "
+        "Empty: the local stack's.",
+    )
+    encore_home: str = Field(
+        "", description="Data, logs and checkpoints of the local stack. Empty: ./.encore"
+    )
+    encore_cache: str = Field(
+        "", description="Fetched jars and server binaries. Empty: the user's cache folder."
+    )
+    kafka_port: int = Field(
+        9092,
+        ge=1,
+        le=65535,
+        description="Port the local broker and the Compose file prefer; "
+        "the local stack takes a free one if it is in use.",
+    )
+    postgres_port: int = Field(
+        5432,
+        ge=1,
+        le=65535,
+        description="Port the local PostgreSQL and the Compose file prefer; "
+        "the local stack takes a free one if it is in use.",
+    )
+    postgres_user: str = Field("pyspark", description="Owner of the database in the local stack.")
+    postgres_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of POSTGRES_USER. Empty: the local stack makes one of its own.",
+    )
+    postgres_db: str = Field("music_db", description="Database of the music domain.")
+
+    # --- topics ---------------------------------------------------------------------------
+    kafka_partitions: Count = Field(
+        4, description="Partitions of each topic when it is created: the unit of parallelism."
+    )
+    kafka_replication_factor: Count = Field(
+        1, description="Replicas of each topic when it is created."
+    )
+    kafka_retention_days: Days = Field(
+        7.0, description="How long events stay in Kafka. Bounds what can be rebuilt from it."
+    )
+
+    # --- streaming ------------------------------------------------------------------------
+    stream_trigger_seconds: Seconds = Field(
+        1.0, description="Interval between micro-batches. Smaller is fresher and costs more."
+    )
+    stream_max_offsets_per_trigger: Count = Field(
+        200_000,
+        description="Most events in one micro-batch. Bounds memory while a backlog is worked off.",
+    )
+    stream_duplicate_horizon_hours: Hours = Field(
+        24.0,
+        description="A repeated event_id that arrives within this time of the first is dropped.",
+    )
+    stream_late_after_minutes: Minutes = Field(
+        10.0, description="An event that arrives this long after it happened is counted as late."
+    )
+    stream_future_tolerance_minutes: Minutes = Field(
+        5.0, description="An event further than this in the future of its arrival is rejected."
+    )
+    stream_shuffle_partitions: Count = Field(
+        4, description="Partitions of a shuffle and of the duplicate state. Fixed by a checkpoint."
+    )
+    stream_checkpoint: str = Field(
+        "", description="Checkpoint folder (any Hadoop path). Empty: ENCORE_HOME/checkpoints"
+    )
+
+    # --- features -------------------------------------------------------------------------
+    feature_session_timeout_minutes: Minutes = Field(
+        30.0, description="A session without an event for this long is closed."
+    )
+    feature_affinity_half_life_days: Days = Field(
+        30.0, description="A listener's signal for an item halves in this time."
+    )
+    feature_trend_half_life_hours: Hours = Field(
+        6.0, description="A play's weight in the trends halves in this time."
+    )
+    feature_complete_ratio: float = Field(
+        0.9, gt=0, le=1, description="Share of a track from which a play counts as complete."
+    )
+    feature_skip_ratio: float = Field(
+        0.3, ge=0, lt=1, description="Share of a track below which a play counts as a skip."
+    )
+    weight_like: Weight = Field(2.0, description="Signal of a like, in complete plays.")
+    weight_playlist_add: Weight = Field(
+        3.0, description="Signal of adding to a playlist, in complete plays."
+    )
+
+    # --- recommender ----------------------------------------------------------------------
+    recommend_top_n: Count = Field(50, description="Recommendations kept for each listener.")
+    recommend_keep_runs: Count = Field(5, description="Model runs kept for rollback.")
+    als_rank: Count = Field(64, description="Length of the factor vectors.")
+    als_iterations: Count = Field(10, description="Sweeps of alternating least squares.")
+    als_regularization: float = Field(0.1, gt=0, description="Regularisation (regParam).")
+    als_alpha: float = Field(10.0, gt=0, description="Confidence per unit of signal.")
+    train_min_interactions: Count = Field(
+        1000, description="Positive listener-item pairs below which no model is trained."
+    )
+    train_test_share: float = Field(
+        0.1, gt=0, lt=0.5, description="Newest share of the pairs held out to evaluate a model."
+    )
+
+    # --- Spark ----------------------------------------------------------------------------
+    spark_master: str = Field("local[*]", description="Master for encore stream and train.")
+    spark_driver_memory: str = Field(
+        "2g", pattern=r"^\d+[mg]$", description="Heap of a Spark driver."
+    )
+
+    # --- logging --------------------------------------------------------------------------
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="console, json, or auto: console on a terminal, else json."
+    )
+    log_level: LogLevel = Field(LogLevel.INFO, description="Least severity that is logged.")
+
+
+class SettingRow(NamedTuple):
+    """One setting as ``encore settings`` prints it. Secrets are already hidden."""
+
+    name: str
+    value: str
+    default: str
+    unit: str
+    source: str
+    description: str
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; raise :class:`SettingsError` naming each bad key and its value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(error))) from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load_settings()
+
+
+def describe_settings(
+    current: Settings, environ: Mapping[str, str] | None = None, env_file: str = ENV_FILE
+) -> list[SettingRow]:
+    """List every setting with value, default, unit and source, secrets hidden."""
+    in_environment = {key.upper() for key in (os.environ if environ is None else environ)}
+    in_file = {key.upper() for key in dotenv_values(env_file)}
+    return [
+        SettingRow(
+            name=name.upper(),
+            value=_show(getattr(current, name)),
+            default=_show(field.default),
+            unit=unit_of(field),
+            source=_source(name.upper(), in_environment, in_file),
+            description=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def unit_of(field: FieldInfo) -> str:
+    """Return the unit of a setting, or an empty string where it has none."""
+    extra = field.json_schema_extra
+    return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else ""
+
+
+def _show(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return str(value)
+
+
+def _source(name: str, in_environment: set[str], in_file: set[str]) -> str:
+    if name in in_environment:
+        return "environment"
+    return ENV_FILE if name in in_file else "default"
+
+
+def _explain(error: ValidationError) -> list[str]:
+    return [_explain_one(dict(one)) for one in error.errors()]
+
+
+def _explain_one(one: dict[str, Any]) -> str:
+    name = str(one["loc"][0])
+    field = Settings.model_fields.get(name)
+    secret = field is not None and field.annotation is SecretStr
+    value = "********" if secret else repr(one["input"])
+    return f"{name.upper()}={value} is not allowed: {one['msg']}. See `encore settings`."
