@@ -1,0 +1,47 @@
+"""Connections to PostgreSQL that say plainly when it does not answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+import psycopg2.extensions
+from sqlalchemy import Engine, create_engine
+
+from encore.errors import ServiceUnavailableError
+from encore.stack.endpoints import redact_url
+
+APPLICATION_NAME = "encore"
+
+
+def connect(
+    url: str, *, application_name: str = APPLICATION_NAME
+) -> psycopg2.extensions.connection:
+    """Open a connection; raise :class:`ServiceUnavailableError` when PostgreSQL does not answer."""
+    try:
+        return psycopg2.connect(
+            url, application_name=application_name, options="-c timezone=UTC", connect_timeout=10
+        )
+    except psycopg2.OperationalError as error:
+        cause = str(error).strip().splitlines()[-1]
+        raise ServiceUnavailableError(
+            f"PostgreSQL at {redact_url(url)} does not answer: {cause}. "
+            "Start it with `encore up postgres`, or mend DATABASE_URL."
+        ) from None
+
+
+@contextmanager
+def transaction(
+    url: str, *, application_name: str = APPLICATION_NAME
+) -> Iterator[psycopg2.extensions.cursor]:
+    """Yield a cursor in one transaction: committed at the end, rolled back on any error."""
+    connection = connect(url, application_name=application_name)
+    try:
+        with connection, connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
+
+
+def make_engine(url: str) -> Engine:
+    """Return a SQLAlchemy engine for migrations and schema checks."""
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg2://", 1))

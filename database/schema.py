@@ -1,0 +1,439 @@
+"""The tables of a domain's database: what each holds, at which grain, in which unit.
+
+A stored table holds only what is additive, so that a micro-batch is merged into it with one
+upsert and in any order. Everything that follows from it (rates, open sessions, decayed scores,
+genre affinities, distinct listeners) is a view, and so cannot disagree with it.
+`docs/tables.md` is generated from the comments below, which also stand in the database.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.types import TypeEngine
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _key(name: str, comment: str, kind: TypeEngine[object] | None = None) -> Column[object]:
+    return Column(name, kind or Text(), primary_key=True, nullable=False, comment=comment)
+
+
+def _time(name: str, comment: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
+
+
+def _time_key(name: str, comment: str) -> Column[object]:
+    return _key(name, comment, DateTime(timezone=True))
+
+
+def _count(name: str, comment: str) -> Column[object]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"), comment=comment)
+
+
+def _text(name: str, comment: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, Text, nullable=nullable, comment=comment)
+
+
+def _listening_counts() -> list[Column[object]]:
+    return [
+        _count("plays", "Plays that ended"),
+        _count("completes", "Plays of at least FEATURE_COMPLETE_RATIO of the track"),
+        _count("skips", "Plays of less than FEATURE_SKIP_RATIO of the track"),
+        _count("likes", "Likes"),
+        _count("unlikes", "Likes taken back"),
+        _count("dislikes", "Dislikes"),
+        _count("playlist_adds", "Additions to a playlist"),
+        _count("ms_played", "Time played, in ms"),
+    ]
+
+
+# --- entities: rebuilt from the compacted topics ----------------------------------------------
+
+USERS = Table(
+    "users",
+    METADATA,
+    _key("user_id", "Who"),
+    _text("name", "Full name"),
+    Column("birth_year", SmallInteger, comment="Year of birth"),
+    _text("gender", "As the user gave it"),
+    _text("city", "City"),
+    _text("country", "ISO 3166-1 alpha-2 code"),
+    _text("time_zone", "IANA time zone"),
+    _text("device", "Usual kind of device"),
+    _text("level", "free or paid"),
+    _time("registered_at", "When the user registered", nullable=True),
+    _time("updated_at", "When this version was made", nullable=True),
+    CheckConstraint("level IN ('free', 'paid')", name="level"),
+    Index(None, "country"),
+    comment="Users as last announced on the users topic. One row a user.",
+)
+
+ARTISTS = Table(
+    "artists",
+    METADATA,
+    _key("artist_id", "Who"),
+    _text("name", "Name"),
+    comment="Artists of the items. One row an artist.",
+)
+
+ALBUMS = Table(
+    "albums",
+    METADATA,
+    _key("album_id", "Album"),
+    _text("title", "Title"),
+    Column("artist_id", Text, ForeignKey(ARTISTS.c.artist_id), comment="Whose album it is"),
+    Index(None, "artist_id"),
+    comment="Albums of the items. One row an album.",
+)
+
+GENRES = Table(
+    "genres",
+    METADATA,
+    _key("genre", "Name of the genre"),
+    comment="Genres that an item has had. One row a genre.",
+)
+
+ITEMS = Table(
+    "items",
+    METADATA,
+    _key("item_id", "What"),
+    _text("title", "Title", nullable=False),
+    Column("artist_id", Text, ForeignKey(ARTISTS.c.artist_id), comment="Main artist"),
+    Column("album_id", Text, ForeignKey(ALBUMS.c.album_id), comment="Album it is on"),
+    Column("duration_ms", BigInteger, comment="Length in ms"),
+    _time("released_at", "When it came out", nullable=True),
+    _time("updated_at", "When this version was made", nullable=True),
+    CheckConstraint("duration_ms > 0", name="duration"),
+    Index(None, "artist_id"),
+    Index(None, "album_id"),
+    comment="Items (tracks) as last announced on the items topic. One row an item.",
+)
+
+ITEM_GENRES = Table(
+    "item_genres",
+    METADATA,
+    Column(
+        "item_id",
+        Text,
+        ForeignKey(ITEMS.c.item_id, ondelete="CASCADE"),
+        primary_key=True,
+        comment="What",
+    ),
+    Column("genre", Text, ForeignKey(GENRES.c.genre), primary_key=True, comment="Its genre"),
+    Column("position", SmallInteger, nullable=False, comment="1 is the most fitting genre"),
+    Index(None, "genre", "item_id"),
+    comment="Genres of the items. One row an item and genre.",
+)
+
+# --- features: additive, merged from each micro-batch -----------------------------------------
+
+
+def _item_counts(name: str, grain: str) -> Table:
+    return Table(
+        name,
+        METADATA,
+        _key("item_id", "What"),
+        _time_key("bucket_start", f"Start of the {grain}, UTC"),
+        *_listening_counts(),
+        Index(None, "bucket_start"),
+        comment=f"Item activity as counted. One row an item and {grain} of event time.",
+    )
+
+
+ITEM_COUNTS_5M = _item_counts("item_counts_5m", "5 minutes")
+ITEM_COUNTS_HOUR = _item_counts("item_counts_hour", "hour")
+ITEM_COUNTS_DAY = _item_counts("item_counts_day", "day")
+
+ITEM_LISTENERS = Table(
+    "item_listeners",
+    METADATA,
+    _key("item_id", "What"),
+    _time_key("bucket_start", "Start of the 5 minutes, UTC"),
+    _key("user_id", "Who played it"),
+    comment="Who played an item in which 5 minutes: makes distinct listeners exact. "
+    "One row an item, 5 minutes and user.",
+)
+
+ITEM_TRENDS = Table(
+    "item_trends",
+    METADATA,
+    _key("country", "Country of the plays; empty: everywhere"),
+    _key("item_id", "What"),
+    Column(
+        "score",
+        Double,
+        nullable=False,
+        comment="Sum of the signals, each halved for every FEATURE_TREND_HALF_LIFE_HOURS "
+        "between it and as_of; in complete plays",
+    ),
+    _time("as_of", "Newest event in the score"),
+    Column(
+        "heat",
+        Double,
+        comment="log2(score) + as_of / half-life: orders items by their decayed score at any "
+        "moment. NULL where the score is not positive",
+    ),
+    Index("ix_item_trends_heat", "country", text("heat DESC NULLS LAST")),
+    comment="Exponentially decayed popularity. One row an item and country, and one everywhere.",
+)
+
+USER_COUNTS_DAY = Table(
+    "user_counts_day",
+    METADATA,
+    _key("user_id", "Who"),
+    _key("day", "Day of event time, UTC", Date()),
+    _count("events", "Events of every type"),
+    *_listening_counts(),
+    _time("first_at", "First event of the day"),
+    _time("last_at", "Last event of the day"),
+    Index(None, "day"),
+    comment="User activity as counted. One row a user and day of event time.",
+)
+
+USER_ITEM_AFFINITY = Table(
+    "user_item_affinity",
+    METADATA,
+    _key("user_id", "Who"),
+    _key("item_id", "What"),
+    Column(
+        "signal",
+        Double,
+        nullable=False,
+        comment="Sum of the share of the track played (a skip gives 0), WEIGHT_LIKE a like, "
+        "minus that an unlike, WEIGHT_PLAYLIST_ADD a playlist addition, each halved for every "
+        "FEATURE_AFFINITY_HALF_LIFE_DAYS between it and last_at; in complete plays",
+    ),
+    *_listening_counts(),
+    _time("first_at", "First event of the user with the item"),
+    _time("last_at", "Last event of the user with the item"),
+    Index(None, "item_id"),
+    Index(None, "last_at"),
+    comment="What a user gave an item: what the recommender trains on. One row a user and item.",
+)
+
+SESSION_COUNTS = Table(
+    "session_counts",
+    METADATA,
+    _key("user_id", "Who"),
+    _key("session_id", "Visit, unique for its user"),
+    _count("events", "Events of every type"),
+    _count("plays", "Plays that ended"),
+    _count("completes", "Complete plays"),
+    _count("skips", "Skips"),
+    _count("ms_played", "Time played, in ms"),
+    _time("started_at", "First event"),
+    _time("last_event_at", "Last event so far"),
+    _time("logged_out_at", "Last logout, if there was one", nullable=True),
+    Index(None, "last_event_at"),
+    comment="Visits as counted. One row a user and session.",
+)
+
+PLATFORM_ACTIVITY_MINUTE = Table(
+    "platform_activity_minute",
+    METADATA,
+    _time_key("minute", "Start of the minute of event time, UTC"),
+    _key("event_type", "What happened"),
+    _key("country", "Country; empty: not given"),
+    _key("device", "Kind of device; empty: not given"),
+    _key("level", "free or paid; empty: not given"),
+    _count("events", "Events"),
+    comment="Events of the platform. One row a minute, event type, country, device and level.",
+)
+
+MINUTE_USERS = Table(
+    "minute_users",
+    METADATA,
+    _time_key("minute", "Start of the minute of event time, UTC"),
+    _key("user_id", "Who was active"),
+    comment="Who was active in which minute: makes active users exact. One row a minute and user.",
+)
+
+# --- the stream's own books -------------------------------------------------------------------
+
+STREAM_OFFSETS = Table(
+    "stream_offsets",
+    METADATA,
+    _key("topic", "Kafka topic"),
+    _key("topic_id", "Kafka's id of the topic: another one means it was deleted and recreated"),
+    _key("partition", "Kafka partition", Integer()),
+    Column("first_offset", BigInteger, nullable=False, comment="Where counting began"),
+    Column("next_offset", BigInteger, nullable=False, comment="First offset not yet counted"),
+    _count("accepted", "Records counted into the tables since first_offset"),
+    _count(
+        "late", "Of the accepted: arrived STREAM_LATE_AFTER_MINUTES or more after they happened"
+    ),
+    _count("duplicate", "Records dropped as repeats since first_offset"),
+    _count("rejected", "Records kept in rejected_events since first_offset"),
+    _time("arrived_at", "Arrival in Kafka of the newest counted record", nullable=True),
+    Column(
+        "updated_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When this row last moved",
+    ),
+    CheckConstraint("next_offset >= first_offset", name="forward"),
+    comment="How far each partition is counted into the tables, written in the transaction that "
+    "counts it. One row a partition.",
+)
+
+INGEST_AUDIT = Table(
+    "ingest_audit",
+    METADATA,
+    Column("batch", BigInteger, Identity(), primary_key=True, comment="Number of the batch"),
+    _text("topic", "Kafka topic", nullable=False),
+    Column("run_id", Uuid, nullable=False, comment="Start of the streaming job that wrote it"),
+    Column("spark_batch", BigInteger, nullable=False, comment="Spark's own number of the batch"),
+    Column("from_offsets", JSONB, nullable=False, comment="First offset of each partition"),
+    Column("to_offsets", JSONB, nullable=False, comment="Offset after the last, of each partition"),
+    _count("read", "Records read = accepted + duplicate + rejected"),
+    _count("accepted", "Records counted into the tables"),
+    _count("late", "Of the accepted: late ones"),
+    _count("duplicate", "Records dropped as repeats"),
+    _count("rejected", "Records kept in rejected_events"),
+    Column("phases", JSONB, nullable=False, comment="Time of each step of the batch, in ms"),
+    Column(
+        "committed_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When the batch was committed",
+    ),
+    CheckConstraint("read = accepted + duplicate + rejected", name="closes"),
+    Index(None, "committed_at"),
+    comment="What became of every record. One row a committed batch and topic.",
+)
+
+REJECTED_EVENTS = Table(
+    "rejected_events",
+    METADATA,
+    _key("topic", "Kafka topic"),
+    _key("topic_id", "Kafka's id of the topic"),
+    _key("partition", "Kafka partition", Integer()),
+    _key("offset", "Kafka offset", BigInteger()),
+    _text("reason", "Why it was rejected (see docs/events.md)", nullable=False),
+    _text("field", "Field that the reason is about"),
+    Column("key", LargeBinary, comment="Kafka key, as it was"),
+    Column("raw", LargeBinary, comment="Value, as it was"),
+    _time("arrived_at", "Arrival in Kafka"),
+    Column(
+        "rejected_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When the stream rejected it",
+    ),
+    Index(None, "rejected_at"),
+    Index(None, "reason"),
+    comment="Records that break the contract, kept as they were. One row a record.",
+)
+
+FEATURE_SETTINGS = Table(
+    "feature_settings",
+    METADATA,
+    _key("name", "Setting"),
+    Column("value", Double, nullable=False, comment="Its value, in the unit of the setting"),
+    comment="Settings that the stored features were built with: views read them, and the stream "
+    "refuses others. One row a setting.",
+)
+
+# --- the recommender --------------------------------------------------------------------------
+
+MODEL_RUNS = Table(
+    "model_runs",
+    METADATA,
+    Column("model_run_id", BigInteger, Identity(), primary_key=True, comment="Number of the run"),
+    _text("algorithm", "als, or fallback where there was too little data", nullable=False),
+    _text("status", "running, published, superseded or failed", nullable=False),
+    Column("parameters", JSONB, nullable=False, comment="Parameters of the model"),
+    Column("metrics", JSONB, comment="Quality on the newest part of the data, by model and metric"),
+    Column("users", BigInteger, comment="Users in the training set"),
+    Column("items", BigInteger, comment="Items in the training set"),
+    Column("interactions", BigInteger, comment="User-item pairs in the training set"),
+    _time("data_from", "Oldest interaction", nullable=True),
+    _time("data_to", "Newest interaction", nullable=True),
+    Column(
+        "started_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="Start of the run",
+    ),
+    _time("published_at", "When readers were switched to it", nullable=True),
+    Column("duration_seconds", Double, comment="From start to the switch, in s"),
+    _text("message", "What a person should know of the run"),
+    CheckConstraint("status IN ('running', 'published', 'superseded', 'failed')", name="status"),
+    comment="Runs of the recommender. One row a run.",
+)
+
+PUBLISHED_RUN = Table(
+    "published_run",
+    METADATA,
+    Column(
+        "singleton",
+        SmallInteger,
+        primary_key=True,
+        server_default=text("1"),
+        comment="Always 1: there is one published run",
+    ),
+    Column(
+        "model_run_id",
+        BigInteger,
+        ForeignKey(MODEL_RUNS.c.model_run_id),
+        nullable=False,
+        comment="The run that readers see",
+    ),
+    CheckConstraint("singleton = 1", name="singleton"),
+    Index(None, "model_run_id"),
+    comment="Which run readers see. One row.",
+)
+
+RECOMMENDATIONS = Table(
+    "recommendations",
+    METADATA,
+    Column("model_run_id", BigInteger, primary_key=True, comment="Run that made it"),
+    _key("user_id", "For whom"),
+    Column("rank", SmallInteger, primary_key=True, comment="1 is the best"),
+    _text("item_id", "What", nullable=False),
+    Column("score", Double, nullable=False, comment="Score of its source; orders one list"),
+    _text("source", "personal, genre, trending or popular", nullable=False),
+    _text("reason", "Why, for a person"),
+    CheckConstraint("rank >= 1", name="rank"),
+    comment="Recommendation lists, a partition a run. One row a run, user and rank.",
+    postgresql_partition_by="LIST (model_run_id)",
+)
+
+ITEM_FACTORS = Table(
+    "item_factors",
+    METADATA,
+    Column("model_run_id", BigInteger, primary_key=True, comment="Run that made it"),
+    _key("item_id", "What"),
+    Column("factors", ARRAY(REAL), nullable=False, comment="Vector of length rank"),
+    comment="Item vectors of the ALS model, a partition a run. One row a run and item.",
+    postgresql_partition_by="LIST (model_run_id)",
+)
