@@ -18,6 +18,8 @@ def configure_logging(
     )
     threshold = getattr(logging, level.value.upper())
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    # kafka-python tells of every attempt to connect; whoever waits for Kafka says so once, better.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
