@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m encore`` is ``encore``."""
+
+from encore.cli import main
+
+main()
