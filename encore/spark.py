@@ -1,0 +1,117 @@
+"""Submit Spark jobs with the installed PySpark, the right jars and the project's configuration."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from encore.paths import PROJECT_ROOT, encore_home
+from encore.settings import settings
+from encore.stack.artifacts import pyspark_home, spark_jars
+from encore.stack.java import find_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CONF_DIR = PROJECT_ROOT / "spark"
+DEFAULTS_FILE = CONF_DIR / "spark-defaults.conf"
+
+
+def connector_jars() -> list[Path]:
+    """Return the jars that Spark needs to read Kafka, fetched if they are not in the cache."""
+    return spark_jars()
+
+
+def spark_submit_command(
+    job: Path,
+    job_args: Sequence[str],
+    *,
+    master: str | None = None,
+    app_name: str,
+    extra_conf: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return the ``spark-submit`` line of a job, to be run with :func:`spark_environment`.
+
+    Every process on the machine can read the line, so no secret may be in it: a job finds the
+    database by itself.
+    """
+    chosen = master or settings().spark_master
+    conf = {**_local_address(chosen), **(extra_conf or {})}
+    command = [str(pyspark_home() / "bin" / "spark-submit"), "--master", chosen]
+    command += ["--name", app_name, "--properties-file", str(DEFAULTS_FILE)]
+    command += ["--driver-memory", settings().spark_driver_memory]
+    command += ["--driver-java-options", f"-Dencore.app={app_name}"]
+    command += ["--jars", jar_list()]
+    for key, value in conf.items():
+        command += ["--conf", f"{key}={value}"]
+    return [*command, str(job), *job_args]
+
+
+def jar_list() -> str:
+    """Return the connector's jars as ``--jars`` wants them."""
+    return ",".join(str(jar) for jar in connector_jars())
+
+
+def _local_address(master: str) -> dict[str, str]:
+    # A machine's own name need not resolve, and nobody else has to reach a local driver.
+    if not master.startswith("local"):
+        return {}
+    return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+
+
+def spark_environment() -> dict[str, str]:
+    """Return the variables that a plain ``spark-submit`` needs, to be added to the caller's.
+
+    Spark's Python workers would otherwise take whichever ``python3`` is on the ``PATH``.
+    """
+    logs = encore_home() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    python_path = [str(PROJECT_ROOT), *(one for one in inherited if one != str(PROJECT_ROOT))]
+    return {
+        "JAVA_HOME": str(find_java().resolve().parents[1]),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(one for one in python_path if one),
+        "SPARK_CONF_DIR": str(CONF_DIR),
+        "SPARK_HOME": str(pyspark_home()),
+        "SPARK_SUBMIT_OPTS": f'"-Dencore.logs={logs}"',
+    }
+
+
+def build_session(
+    app_name: str,
+    *,
+    master: str = "local[2]",
+    shuffle_partitions: int = 2,
+    extra: Mapping[str, str] | None = None,
+) -> "SparkSession":
+    """Start Spark inside this process, configured as a submitted job would be.
+
+    The JVM reads its surroundings from the process's environment, which is set here.
+    """
+    from pyspark.sql import SparkSession
+
+    os.environ.update(spark_environment())
+    conf = {
+        **dict(read_properties(DEFAULTS_FILE.read_text(encoding="utf-8"))),
+        **_local_address(master),
+        "spark.driver.memory": settings().spark_driver_memory,
+        "spark.driver.extraJavaOptions": f"-Dencore.app={app_name}",
+        "spark.jars": jar_list(),
+        "spark.sql.shuffle.partitions": str(shuffle_partitions),
+        **(extra or {}),
+    }
+    builder = SparkSession.builder.appName(app_name).master(master)
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def read_properties(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of a ``spark-defaults.conf``."""
+    for line in text.splitlines():
+        words = line.split(maxsplit=1)
+        if len(words) == 2 and not words[0].startswith("#"):
+            yield words[0], words[1].strip()
