@@ -1,10 +1,10 @@
-"""Commands of the local stack: up, down, status, fetch, psql."""
+"""Commands of the local stack: up, down, status, fetch, jars, env, psql, topics."""
 
 import json
 import os
 import shutil
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,7 +12,13 @@ from rich.table import Table
 
 from encore.errors import EncoreError, ServiceUnavailableError
 
+if TYPE_CHECKING:
+    from encore.stack.local import ServiceStatus
+    from encore.topics import TopicDescription
+
 app = typer.Typer()
+topics_app = typer.Typer(invoke_without_command=True)
+app.add_typer(topics_app, name="topics")
 
 Services = Annotated[
     list[str] | None, typer.Argument(metavar="[kafka|postgres]...", help="Default: both.")
@@ -53,13 +59,19 @@ def status_command(
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        table = Table("service", "health", "endpoint", "pid", "data", "detail")
-        for one in found:
-            whose = "external" if one.external else str(one.pid or "")
-            table.add_row(one.name, one.health.value, one.endpoint, whose, one.data, one.detail)
-        Console().print(table)
+        Console().print(_status_table(found))
     if any(one.health is not local.Health.RUNNING for one in found):
         raise typer.Exit(ServiceUnavailableError.exit_code)
+
+
+def _status_table(found: "list[ServiceStatus]") -> Table:
+    table = Table("service", "health", "pid", "detail", "endpoint")
+    for column in table.columns:
+        column.overflow = "fold"
+    for one in found:
+        whose = "external" if one.external else str(one.pid or "")
+        table.add_row(one.name, one.health.value, whose, one.detail, one.endpoint)
+    return table
 
 
 @app.command("fetch")
@@ -87,3 +99,54 @@ def psql_command(context: typer.Context) -> None:
     if psql is None:
         raise EncoreError("there is no psql on the PATH. Debian, Ubuntu: postgresql-client.")
     os.execve(psql, ["psql", *context.args], {**os.environ, **psql_environment()})  # noqa: S606
+
+
+@app.command("env")
+def env_command(
+    with_secrets: Annotated[
+        bool, typer.Option("--with-secrets", help="Print DATABASE_URL, password included.")
+    ] = False,
+) -> None:
+    """Print shell lines that let plain psql and spark-submit work: eval "$(encore env)"."""
+    from encore.stack.shell import export_lines, shell_environment
+
+    for line in export_lines(shell_environment(with_secrets=with_secrets)):
+        typer.echo(line)
+
+
+@app.command("jars")
+def jars_command() -> None:
+    """Print the jars for spark-submit --jars, fetching them if needed."""
+    from encore.spark import jar_list
+
+    typer.echo(jar_list())
+
+
+@topics_app.callback()
+def topics_command(context: typer.Context) -> None:
+    """List the topics with partitions, retention and offsets; `create` those that are missing."""
+    from encore.stack.endpoints import kafka_bootstrap_servers
+    from encore.topics import describe
+
+    if context.invoked_subcommand is None:
+        Console().print(_topic_table(describe(kafka_bootstrap_servers())))
+
+
+@topics_app.command("create")
+def create_topics_command() -> None:
+    """Create the topics that are missing, as the settings say."""
+    from encore.events import MUSIC_TOPICS
+    from encore.settings import settings
+    from encore.stack.endpoints import kafka_bootstrap_servers
+    from encore.topics import ensure_topics
+
+    ensure_topics(kafka_bootstrap_servers(), MUSIC_TOPICS, settings())
+
+
+def _topic_table(found: "list[TopicDescription]") -> Table:
+    table = Table("topic", "partitions", "kept", "oldest", "end")
+    for one in found:
+        days = f"{one.retention_ms / 86_400_000:g} days"
+        kept = "newest of a key" if one.cleanup_policy == "compact" else days
+        table.add_row(one.name, str(one.partitions), kept, f"{one.beginning:,}", f"{one.end:,}")
+    return table
