@@ -1,0 +1,42 @@
+# The same gate for a person and for CI: `make test`.
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/.encore-setup
+INPUTS := requirements.lock pyproject.toml kafka/ivy.xml spark/ivy.xml database/ivy.xml
+DEMO_ARGS ?=
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make .venv and fetch the jars; does nothing when nothing changed
+
+$(STAMP): $(INPUTS) scripts/prerequisites.sh
+	@scripts/prerequisites.sh
+	@test -x $(BIN)/python || "$$(scripts/prerequisites.sh --python)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/encore fetch
+	@touch $(STAMP)
+
+demo: setup ## The whole loop, live in the terminal (DEMO_ARGS="--for 120s --json out.json")
+	$(BIN)/encore demo $(DEMO_ARGS)
+
+test: lint ## Lint, strict types and all tests
+	$(BIN)/pytest $(TESTS)
+
+lint: setup ## Style, import rules and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+bench: setup ## Benchmarks: ratios measured in one run
+	$(BIN)/python -m benchmarks
+
+clean: ## Stop the local stack; delete .venv and .encore
+	@if [ -x $(BIN)/encore ]; then $(BIN)/encore down --wipe; fi
+	rm -rf .venv .encore build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
