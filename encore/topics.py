@@ -1,5 +1,6 @@
 """Kafka's topics: wait for the brokers, create what is missing, read ids and offsets."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,19 @@ class TopicDescription:
     end: int
 
 
+class _Admin(KafkaAdminClient):  # type: ignore[misc]  # kafka-python has no types
+    """An admin client whose failed construction leaves neither thread nor socket behind."""
+
+    def __init__(self, **config: Any) -> None:
+        try:
+            super().__init__(**config)
+        except BaseException:
+            if hasattr(self, "_net"):
+                self._closed = False
+                self.close()
+            raise
+
+
 @contextmanager
 def admin_client(bootstrap: str, timeout_ms: int = CALL_MS) -> Iterator[KafkaAdminClient]:
     """Connect to the brokers.
@@ -43,9 +57,11 @@ def admin_client(bootstrap: str, timeout_ms: int = CALL_MS) -> Iterator[KafkaAdm
     Raises:
         ServiceUnavailableError: none of them answers.
     """
+    servers = bootstrap.split(",")
     try:
-        client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
+        _reach_any(servers, timeout_ms / 1000)
+        client = _Admin(
+            bootstrap_servers=servers,
             client_id="encore",
             bootstrap_timeout_ms=timeout_ms,
             request_timeout_ms=timeout_ms,
@@ -59,6 +75,32 @@ def admin_client(bootstrap: str, timeout_ms: int = CALL_MS) -> Iterator[KafkaAdm
         yield client
     finally:
         client.close()
+
+
+def _reach_any(servers: Sequence[str], timeout_seconds: float) -> None:
+    # kafka-python leaves the socket of a refused connection open: it is not asked before somebody
+    # listens.
+    problem = OSError("no broker is named")
+    for server in servers:
+        try:
+            with socket.create_connection(host_and_port(server), timeout_seconds):
+                return
+        except OSError as error:
+            problem = error
+    raise problem
+
+
+def host_and_port(server: str) -> tuple[str, int]:
+    """Split ``host:port``, ``[ipv6]:port`` or ``host``, whose port is 9092.
+
+    Raises:
+        ValueError: the port is no number.
+    """
+    name = server.strip()
+    host, separator, port = name.rpartition(":")
+    if not separator or name.endswith("]"):
+        return name.strip("[]"), 9092
+    return host.strip("[]"), int(port)
 
 
 def check_kafka(bootstrap: str, timeout_ms: int = 2_000) -> int:
@@ -163,6 +205,21 @@ def beginning_offsets(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, 
     """Return the offset of the oldest record that Kafka still has, of every partition."""
     with admin_client(bootstrap) as admin:
         return _offsets(admin, topics, OffsetSpec.EARLIEST)
+
+
+def offsets_since(bootstrap: str, topic: str, at_ms: int) -> dict[int, int]:
+    """Return the offset of each partition's first record that arrived at ``at_ms`` or later.
+
+    A partition without such a record is left out. ``at_ms`` is in ms since 1970-01-01 UTC.
+    """
+    with admin_client(bootstrap) as admin:
+        partitions = [
+            TopicPartition(topic, part["partition_index"])
+            for one in _describe(admin, [topic])
+            for part in one["partitions"]
+        ]
+        found = admin.list_partition_offsets(dict.fromkeys(partitions, at_ms))
+    return {at.partition: answer.offset for at, answer in found.items() if answer.offset >= 0}
 
 
 def describe(bootstrap: str, names: Sequence[str] | None = None) -> list[TopicDescription]:
