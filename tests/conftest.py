@@ -1,0 +1,95 @@
+"""Real services for the tests, started by the project's own stack in a folder of their own.
+
+Whatever brokers and databases the caller's environment or ``.env`` name are left alone.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from encore.events import Topics
+
+SERVICE_VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "POSTGRES_PASSWORD")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Point every setting that names a service or a folder at this run's own; return its home."""
+    from encore.settings import Settings, settings
+
+    home = tmp_path_factory.mktemp("encore-home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            if name not in {"encore_cache", "log_level"}:
+                patch.delenv(name.upper(), raising=False)
+        for name in SERVICE_VARIABLES:
+            patch.setenv(name, "")  # goes before .env
+        patch.setenv("ENCORE_HOME", str(home))
+        settings.cache_clear()
+        yield home
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def kafka(isolated_settings: Path) -> Iterator[str]:
+    """Start a Kafka of this run's own; return its bootstrap servers."""
+    from encore.stack import local
+    from encore.stack.endpoints import kafka_bootstrap_servers
+
+    try:
+        local.up(["kafka"])
+        yield kafka_bootstrap_servers()
+    finally:
+        local.wipe(["kafka"])
+
+
+@pytest.fixture(scope="session")
+def postgres_url(isolated_settings: Path) -> Iterator[str]:
+    """Start a PostgreSQL of this run's own; return the URL of its first database."""
+    from encore.stack import local
+    from encore.stack.endpoints import database_url as recorded_url
+
+    try:
+        local.up(["postgres"])
+        yield recorded_url()
+    finally:
+        local.wipe(["postgres"])
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """Make an empty database for one test; return its URL."""
+    from contextlib import closing
+    from urllib.parse import urlsplit
+
+    import psycopg2
+    from psycopg2 import sql
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(postgres_url)) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            cursor.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def topics(kafka: str) -> Iterator["Topics"]:
+    """Create topics for one test, with the partitions of the settings; return their names."""
+    from encore.events import Topics
+    from encore.settings import settings
+    from encore.topics import admin_client, ensure_topics
+
+    prefix = f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    made = Topics(f"{prefix}.events", f"{prefix}.users", f"{prefix}.items")
+    ensure_topics(kafka, made, settings())
+    yield made
+    with admin_client(kafka) as admin:
+        admin.delete_topics(list(made.all()))
