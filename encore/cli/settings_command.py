@@ -42,7 +42,10 @@ def env_example(rows: list[SettingRow]) -> str:
 
 
 def _table(rows: list[SettingRow]) -> Table:
-    table = Table("setting", "value", "default", "unit", "source", "meaning", show_lines=False)
+    table = Table("setting", "value", "default", "unit", "source", "meaning")
+    for column in table.columns:
+        column.overflow = "fold"
+    table.columns[0].no_wrap = True
     for row in rows:
         style = None if row.source == "default" else "bold"
         table.add_row(*row, style=style)
