@@ -6,6 +6,8 @@ genre affinities, distinct listeners) is a view, and so cannot disagree with it.
 `docs/tables.md` is generated from the comments below, which also stand in the database.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -39,7 +41,7 @@ METADATA = MetaData(
 )
 
 
-def _key(name: str, comment: str, kind: TypeEngine[object] | None = None) -> Column[object]:
+def _key(name: str, comment: str, kind: TypeEngine[Any] | None = None) -> Column[object]:
     return Column(name, kind or Text(), primary_key=True, nullable=False, comment=comment)
 
 

@@ -15,6 +15,17 @@ RETURN p_value * power(2.0::double precision, greatest(-1000, least(1000,
 COMMENT ON FUNCTION halved(double precision, interval, double precision) IS
   'A decayed sum, carried on by an age: value * 2^(-age / half-life).';
 
+CREATE FUNCTION heat(p_score double precision, p_as_of timestamptz,
+                     p_half_life_seconds double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN p_score > 0
+            THEN ln(p_score) / ln(2.0::double precision)
+                 + extract(epoch FROM p_as_of)::double precision / p_half_life_seconds
+       END;
+COMMENT ON FUNCTION heat(double precision, timestamptz, double precision) IS
+  'Rank of a decayed sum that does not change with time: log2(score) + as_of / half-life.';
+
 CREATE VIEW item_activity_5m AS
 SELECT c.item_id, c.bucket_start, c.plays, c.completes, c.skips, c.likes, c.unlikes, c.dislikes,
        c.playlist_adds, c.ms_played,

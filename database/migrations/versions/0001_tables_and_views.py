@@ -947,6 +947,7 @@ def downgrade() -> None:
     """Take back."""
     for table in TABLES:
         op.execute(f"DROP TABLE {table} CASCADE")
+    op.execute("DROP FUNCTION heat(double precision, timestamptz, double precision)")
     op.execute("DROP FUNCTION feature_setting(text)")
     op.execute("DROP FUNCTION halved(double precision, interval, double precision)")
     op.execute("DROP SCHEMA staging CASCADE")

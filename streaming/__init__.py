@@ -1,0 +1,1 @@
+"""Kafka to features: a Structured Streaming job whose numbers are exact."""

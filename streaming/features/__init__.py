@@ -1,0 +1,1 @@
+"""Pure transforms from accepted events to the deltas of the feature tables."""
