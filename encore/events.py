@@ -204,6 +204,11 @@ class Topics:
     users: str
     items: str
 
+    @classmethod
+    def of(cls, prefix: str) -> "Topics":
+        """Return the topics with a prefix, by default the domain's name."""
+        return cls(f"{prefix}.events", f"{prefix}.users", f"{prefix}.items")
+
     def all(self) -> tuple[str, str, str]:
         """Return every topic: events, users, items."""
         return (self.events, self.users, self.items)
@@ -213,7 +218,7 @@ class Topics:
         return (self.users, self.items)
 
 
-MUSIC_TOPICS: Final = Topics("music.events", "music.users", "music.items")
+MUSIC_TOPICS: Final = Topics.of("music")
 
 
 def required_names(fields: Iterable[Field]) -> tuple[str, ...]:

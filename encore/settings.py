@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from encore.errors import SettingsError
+from encore.events import Topics
 
 ENV_FILE = ".env"
 
@@ -94,6 +95,11 @@ class Settings(BaseSettings):
     postgres_db: str = Field("music_db", description="Database of the music domain.")
 
     # --- topics ---------------------------------------------------------------------------
+    kafka_topic_prefix: str = Field(
+        "music",
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Topics are <prefix>.events, <prefix>.users and <prefix>.items.",
+    )
     kafka_partitions: Count = Field(
         4, description="Partitions of each topic when it is created: the unit of parallelism."
     )
@@ -175,6 +181,11 @@ class Settings(BaseSettings):
         LogFormat.AUTO, description="console, json, or auto: console on a terminal, else json."
     )
     log_level: LogLevel = Field(LogLevel.INFO, description="Least severity that is logged.")
+
+    @property
+    def topics(self) -> Topics:
+        """Return the topics that the parts meet on."""
+        return Topics.of(self.kafka_topic_prefix)
 
 
 class SettingRow(NamedTuple):

@@ -143,30 +143,30 @@ def _run(
 
 
 def _sink(output: Path | None, delivery_seconds: float) -> "Sink":
-    from encore.events import MUSIC_TOPICS
+    from encore.settings import settings
 
+    topics = settings().topics
     if output is not None:
         from producer.file_sink import FileSink
 
-        return FileSink(output, MUSIC_TOPICS)
-    from encore.settings import settings
+        return FileSink(output, topics)
     from encore.stack.endpoints import kafka_bootstrap_servers
     from encore.topics import ensure_topics, wait_for_kafka
     from producer.publishing import KafkaSink, connect
 
     bootstrap = kafka_bootstrap_servers()
     wait_for_kafka(bootstrap, KAFKA_WAIT_SECONDS)
-    ensure_topics(bootstrap, MUSIC_TOPICS, settings())
-    return KafkaSink(connect(bootstrap, delivery_seconds), MUSIC_TOPICS)
+    ensure_topics(bootstrap, topics, settings())
+    return KafkaSink(connect(bootstrap, delivery_seconds), topics)
 
 
 def _finish(
     tally: "Tally", failure: EncoreError | None, more: dict[str, Any], summary_json: Path | None
 ) -> None:
     """Print the summary, write it if asked to, and raise the failure if there is one."""
-    from encore.events import MUSIC_TOPICS
+    from encore.settings import settings
 
-    summary = tally.as_dict(MUSIC_TOPICS) | more
+    summary = tally.as_dict(settings().topics) | more
     if summary_json is not None:
         summary_json.write_text(json.dumps(summary, indent=2) + "\n")
     typer.echo(json.dumps(summary))

@@ -22,4 +22,4 @@ def stream(
 
     arguments = ["--available-now"] if available_now else []
     command = spark_submit_command(JOB, arguments, app_name="encore-stream")
-    os.execvpe(command[0], command, {**os.environ, **spark_environment()})
+    os.execvpe(command[0], command, {**os.environ, **spark_environment()})  # noqa: S606

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from database.engine import transaction
 from database.migrate import pending
 from encore.errors import EncoreError
-from encore.events import MUSIC_TOPICS, Topics
+from encore.events import Topics
 from encore.log import configure_logging, get_logger
 from encore.paths import encore_home
 from encore.settings import Settings, load_settings
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
-        run(settings, MUSIC_TOPICS, available_now=options.available_now)
+        run(settings, settings.topics, available_now=options.available_now)
     except EncoreError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -135,12 +135,11 @@ def topics_command(context: typer.Context) -> None:
 @topics_app.command("create")
 def create_topics_command() -> None:
     """Create the topics that are missing, as the settings say."""
-    from encore.events import MUSIC_TOPICS
     from encore.settings import settings
     from encore.stack.endpoints import kafka_bootstrap_servers
     from encore.topics import ensure_topics
 
-    ensure_topics(kafka_bootstrap_servers(), MUSIC_TOPICS, settings())
+    ensure_topics(kafka_bootstrap_servers(), settings().topics, settings())
 
 
 def _topic_table(found: "list[TopicDescription]") -> Table:
