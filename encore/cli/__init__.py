@@ -34,15 +34,22 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _global_options(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    """Real-time event processor and recommender on Kafka, Spark and PostgreSQL."""
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"encore {version('encore')}")
         raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, help="Print the version and exit.", is_eager=True
+    ),
+]
+
+
+def _global_options(show_version: VersionOption = False) -> None:
+    """Real-time event processor and recommender on Kafka, Spark and PostgreSQL."""
 
 
 def _load(entry: EntryPoint) -> typer.Typer | None:
