@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from encore.stack.local import ServiceStatus
     from encore.topics import TopicDescription
 
+WAIT_SECONDS = 60.0
+
 app = typer.Typer()
 topics_app = typer.Typer(invoke_without_command=True)
 app.add_typer(topics_app, name="topics")
