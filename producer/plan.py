@@ -17,7 +17,9 @@ class Plan:
     Times are epoch ms, ``history_ms`` is a span. ``rate`` is event records a second once live.
     ``late``, ``duplicates`` and ``malformed`` are shares of the events. ``until_ms`` and
     ``max_events`` end the stream; without them it is endless. ``history_events`` scales the
-    listeners' activity so that the history holds about that many.
+    listeners' activity so that the history holds about that many. ``away`` are spans of the live
+    time (begin, end) in which nobody produced: nothing happens in them, and what was due before
+    the end of the last one has been sent by an earlier run.
     """
 
     live_from_ms: int
@@ -32,6 +34,7 @@ class Plan:
     until_ms: int | None = None
     max_events: int | None = None
     history_events: int | None = None
+    away: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         _at_least("--users", self.users, 1)
@@ -49,6 +52,9 @@ class Plan:
                 _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
         if not EPOCH_2020_MS <= self.begin_ms <= self.live_from_ms <= _LATEST_MS:
             raise EncoreError("The time axis must lie between 2020 and 2099.")
+        moments = [self.live_from_ms, *(moment for span in self.away for moment in span)]
+        if moments != sorted(moments):
+            raise EncoreError("--away spans must follow each other, from the live time on.")
 
     @property
     def begin_ms(self) -> int:
@@ -59,7 +65,7 @@ class Plan:
     def identity(self) -> str:
         """Return what tells this stream's events from those of any other plan.
 
-        The end is left out, so that a longer run begins with the same events.
+        The end and the spans away are left out, so that a longer run begins with the same events.
         """
         return "|".join(
             str(part)

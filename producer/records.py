@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from encore.events import Topics
-from producer.arrays import Codes, Ints
+from producer.arrays import Bools, Codes, Ints
 
 
 class Kind(IntEnum):
@@ -61,7 +61,11 @@ class RecordBlock:
 
     def events_only(self) -> "RecordBlock":
         """Return the records that are not entities."""
-        kept = np.flatnonzero(self.kinds <= Kind.MALFORMED)
+        return self.take(self.kinds <= Kind.MALFORMED)
+
+    def take(self, chosen: Bools) -> "RecordBlock":
+        """Return the records that are chosen, in their order."""
+        kept = np.flatnonzero(chosen)
         picks = kept.tolist()
         return RecordBlock(
             self.kinds[kept],

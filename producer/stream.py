@@ -6,6 +6,7 @@ the good event. Entities go out before the first event that needs them. Everythi
 repeated records keeps the order in which it happened.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -79,7 +80,7 @@ class Stream:
         Without ``entities`` the events are the same and the entities are left out.
         """
         for block in self._all_blocks():
-            kept = block if entities else block.events_only()
+            kept = self._unsent(block if entities else block.events_only())
             if len(kept):
                 yield kept
 
@@ -153,6 +154,8 @@ class Stream:
     def _block(self, chapter: Chapter) -> RecordBlock:
         """Make the records of a chapter: place them, time them, encode them, put them in order."""
         self._encoder.catch_up()
+        if chapter.not_before:
+            self._ticks = max(self._ticks, self._first_tick(chapter.not_before))
         behaviour = self._by_hand_over(chapter.behaviour)
         count = len(behaviour)
         twice = self._drawn(self._twice, count)
@@ -199,6 +202,9 @@ class Stream:
     def _tick(self, number: Ints) -> Ints:
         elapsed = np.floor(number * (1000.0 / self._plan.rate)).astype(np.int64)
         return np.asarray(self._plan.live_from_ms + elapsed)
+
+    def _first_tick(self, moment: int) -> int:
+        return math.ceil((moment - self._plan.live_from_ms) * self._plan.rate / 1000)
 
     def _happened(self, behaviour: Behaviour, produced: Ints) -> tuple[Ints, list[Kind]]:
         """Return when each event happened and whether it is late; a late one gets a session of
@@ -291,6 +297,16 @@ class Stream:
             events = np.cumsum(block.kinds <= Kind.MALFORMED)
             stop = min(stop, int(np.searchsorted(events, left, side="left")) + 1)
         return block.part(0, stop)
+
+    def _unsent(self, block: RecordBlock) -> RecordBlock:
+        """Leave out what an earlier run has sent. Which entities it had come to before it went
+        away first is known; those that followed are sent again, which changes nothing.
+        """
+        if not self._plan.away:
+            return block
+        away_first, back_last = self._plan.away[0][0], self._plan.away[-1][1]
+        is_event = block.kinds <= Kind.MALFORMED
+        return block.take(np.where(is_event, block.due >= back_last, block.due >= away_first))
 
     def _is_over(self, chapter: Chapter) -> bool:
         """Return whether nothing can follow, so that no live chapter is made in vain."""

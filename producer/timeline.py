@@ -34,12 +34,14 @@ _NO_INDICES: Final[Ints] = np.empty(0, dtype=np.int64)
 @dataclass(frozen=True, slots=True)
 class Chapter:
     """What happened in one block of time, in order; ``released`` are tracks that came out
-    before any of it, and ``live`` tells the phase.
+    before any of it, and ``live`` tells the phase. ``not_before`` is where time goes on after a
+    span away, in epoch ms.
     """
 
     behaviour: Behaviour
     released: Ints
     live: bool
+    not_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Timeline:
         self._activity_scale = scale
         self._weeks_drifted = 0
         self._released_before = plan.begin_ms
+        self._away = list(plan.away)
 
     def chapters(self) -> Iterator[Chapter]:
         """Yield what happens, block by block."""
@@ -161,6 +164,12 @@ class Timeline:
             events = max(_EVENTS_A_BLOCK, 3 * online)
             span = min(events / online, MEAN_EVENTS) * MEAN_GAP_MS
             real = self._plan.live_from_ms + round(sent * 1000 / self._plan.rate)
+            not_before = self._back_at(real)
+            if not_before > real:
+                self._forget(carried)
+                carried, now = no_behaviour(), now + not_before - real
+                sent += round((not_before - real) * self._plan.rate / 1000)
+                real = not_before
             self._drift_until(real)
             released = np.concatenate([overdue, self._arrivals(real, online * span / MEAN_GAP_MS)])
             overdue = _NO_INDICES
@@ -170,10 +179,17 @@ class Timeline:
             happened = carried.joined(new).in_order()
             past = happened.time < now + span
             carried = happened.take(~past)
-            chapter = Chapter(happened.take(past), released, live=True)
+            chapter = Chapter(happened.take(past), released, live=True, not_before=not_before)
             sent += len(chapter.behaviour)
             now += span
             yield chapter
+
+    def _back_at(self, real: int) -> int:
+        """Return the end of the span away that has begun by now, or 0 if none has."""
+        back = 0
+        while self._away and max(real, back) >= self._away[0][0]:
+            back = self._away.pop(0)[1]
+        return back
 
     def _live_starters(self, now: float, real: int, expected: float) -> Ints:
         """Draw who begins a session, by activity and local time, among those not online."""
