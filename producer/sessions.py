@@ -28,6 +28,7 @@ from producer.behaviour import (
     SUBSCRIPTION,
     UNLIKE,
     Behaviour,
+    no_behaviour,
 )
 from producer.choice import Plays, choose_tracks, hear
 from producer.world import World
@@ -107,6 +108,8 @@ def simulate(world: World, users: Ints, starts: Doubles, rng: np.random.Generato
     A user comes at most once. Marks the users busy until their session ends and moves their
     level, last like and favourites on.
     """
+    if not len(users):
+        return no_behaviour()
     lengths = np.minimum(rng.geometric(1 / MEAN_EVENTS, len(users)), MOST_EVENTS)
     order = np.argsort(-lengths, kind="stable")  # open sessions are always the first so many
     users, starts, lengths = users[order], starts[order], lengths[order]
