@@ -119,6 +119,14 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def listens(process: psutil.Process, port: int) -> bool:
+    """Tell whether this process is the one that listens on a port."""
+    return any(
+        one.status == psutil.CONN_LISTEN and one.laddr.port == port
+        for one in process.net_connections("tcp")
+    )
+
+
 def tail(log_file: Path, lines: int = 3) -> str:
     """Return the last lines of a log, for an error message."""
     try:

@@ -10,10 +10,13 @@ import psutil
 from encore.errors import ServiceUnavailableError
 from encore.log import get_logger
 from encore.stack import layout
-from encore.stack.process import alive, find, find_by, free_port, stop, tail
+from encore.stack.process import alive, find, find_by, free_port, listens, stop, tail
 from encore.stack.state import ServerState, read_state, write_state
 
 log = get_logger("stack")
+
+ATTEMPTS = 3
+PORT_TAKEN = "Address already in use"
 
 
 class Server(ABC):
@@ -91,10 +94,26 @@ class Server(ABC):
         """
         state = self.running()
         if state is None:
-            state = self._start()
+            state = self._start_somewhere()
             log.info("started", service=self.name, port=state.port, pid=state.pid)
-        self._wait(state)
+        else:
+            self._wait(state)
         self.settle(state.port)
+        return state
+
+    def _start_somewhere(self) -> ServerState:
+        for _ in range(ATTEMPTS - 1):
+            state = self._start()
+            try:
+                self._wait(state)
+            except ServiceUnavailableError:
+                if PORT_TAKEN not in tail(layout.log_file(self.name), lines=40):
+                    raise
+                log.info("another server was faster on the port", port=state.port)
+            else:
+                return state
+        state = self._start()
+        self._wait(state)
         return state
 
     def _start(self) -> ServerState:
@@ -107,12 +126,19 @@ class Server(ABC):
         deadline = time.monotonic() + self.start_seconds
         while True:
             try:
-                self.check(state.port)
+                self._check_ours(state)
             except Exception as error:
                 self._still_hopeful(state, deadline, error)
                 time.sleep(0.1)
             else:
                 return
+
+    def _check_ours(self, state: ServerState) -> None:
+        # Another checkout's server may have taken the port since it was found free.
+        process = find(state.pid, state.created)
+        if process is None or not listens(process, state.port):
+            raise ServiceUnavailableError(f"it does not listen on port {state.port}")
+        self.check(state.port)
 
     def _still_hopeful(self, state: ServerState, deadline: float, error: Exception) -> None:
         where = layout.log_file(self.name)

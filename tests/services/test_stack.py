@@ -22,7 +22,7 @@ from encore.settings import settings
 from encore.stack import Health, down, layout, status, up, wipe
 from encore.stack.account import SHARED_ROOT
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers
-from encore.stack.process import find_by
+from encore.stack.process import find_by, free_port
 from encore.stack.state import ServerState, read_state, write_state
 from encore.topics import check_kafka, end_offsets, ensure_topics
 
@@ -210,6 +210,36 @@ def test_two_starts_at_once_make_one_server(home: Path) -> None:
     assert [one.wait(timeout=120) for one in starts] == [0, 0]
     data = recorded("postgres").data
     assert len(list(find_by(lambda process: process.cmdline()[1:3] == ["-D", data]))) == 1
+
+
+def test_two_homes_started_at_the_same_moment_share_no_port(home: Path, tmp_path: Path) -> None:
+    homes = [home, tmp_path / "other"]
+    port = str(free_port([]))
+    command = [sys.executable, "-m", "encore", "up"]
+    try:
+        starts = [
+            subprocess.Popen(
+                command,
+                env={
+                    **os.environ,
+                    "ENCORE_HOME": str(one),
+                    "KAFKA_PORT": port,
+                    "POSTGRES_PORT": port,
+                },
+                stderr=subprocess.DEVNULL,
+            )
+            for one in homes
+        ]
+        assert [one.wait(timeout=200) for one in starts] == [0, 0]
+        states = [
+            read_state(one / "stack" / f"{service}.json")
+            for one in homes
+            for service in ("kafka", "postgres")
+        ]
+        ports = {state.port for state in states if state}
+        assert len(ports) == 4
+    finally:
+        encore(tmp_path / "other", "down", "--wipe")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
