@@ -159,10 +159,13 @@ class Settings(BaseSettings):
     # --- recommender ----------------------------------------------------------------------
     recommend_top_n: Count = Field(50, description="Recommendations kept for each listener.")
     recommend_keep_runs: Count = Field(5, description="Model runs kept for rollback.")
-    als_rank: Count = Field(64, description="Length of the factor vectors.")
+    als_rank: Count = Field(32, description="Length of the factor vectors.")
     als_iterations: Count = Field(10, description="Sweeps of alternating least squares.")
     als_regularization: float = Field(0.1, gt=0, description="Regularisation (regParam).")
     als_alpha: float = Field(10.0, gt=0, description="Confidence per unit of signal.")
+    als_blocks: Count = Field(
+        4, description="Blocks of users and of items: the parallelism of a fit, part of its seed."
+    )
     train_min_interactions: Count = Field(
         1000, description="Positive listener-item pairs below which no model is trained."
     )
