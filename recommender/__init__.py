@@ -1,0 +1,1 @@
+"""From affinities to published recommendation lists: dataset, split, model, metrics, publishing."""

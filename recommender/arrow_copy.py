@@ -1,0 +1,43 @@
+"""Rows between PostgreSQL and Arrow by COPY, on whichever machine calls."""
+
+import io
+import tempfile
+from collections.abc import Iterator
+
+import psycopg2.extensions
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from psycopg2 import sql
+
+MEMORY_BYTES = 64 * 1024 * 1024  # beyond it, rows on their way wait on disk
+
+
+def copy_out(
+    cursor: psycopg2.extensions.cursor, query: sql.Composable, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield what a query returns, in the columns and types of the schema, by position."""
+    with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as rows:
+        cursor.copy_expert(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), rows)
+        if rows.tell() == 0:
+            return
+        rows.seek(0)
+        yield from pacsv.open_csv(
+            rows,
+            read_options=pacsv.ReadOptions(column_names=schema.names),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                column_types=schema, true_values=["t"], false_values=["f"]
+            ),
+        )
+
+
+def copy_in(
+    cursor: psycopg2.extensions.cursor, table: sql.Identifier, batch: pa.RecordBatch
+) -> None:
+    """Append a batch to the columns of a table that have its names. NULL and '' stay apart."""
+    rows = io.BytesIO()
+    pacsv.write_csv(batch, rows, pacsv.WriteOptions(include_header=False))
+    rows.seek(0)
+    columns = sql.SQL(", ").join(map(sql.Identifier, batch.schema.names))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table, columns)
+    cursor.copy_expert(statement, rows)
