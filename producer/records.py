@@ -33,6 +33,16 @@ def topic_names(topics: Topics) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """A record beside the good events. ``place`` is where it goes among their numbers."""
+
+    place: float
+    kind: Kind
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RecordBlock:
     """Records in the order in which they are sent.
 

@@ -8,18 +8,18 @@ repeated records keeps the order in which it happened.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from producer.arrays import Bools, Doubles, Ints, first_positions
-from producer.behaviour import DISLIKE, LIKE, LISTEN, PLAYLIST_ADD, SUBSCRIPTION, Behaviour
-from producer.encoding import Encoder, event_ids, item_id
+from producer.announcing import Announcer
+from producer.arrays import Bools, Doubles, Ints
+from producer.behaviour import DISLIKE, LIKE, LISTEN, PLAYLIST_ADD, Behaviour
+from producer.encoding import Encoder, event_ids
 from producer.malformed import spoil
 from producer.plan import EPOCH_2020_MS, Plan
 from producer.randomness import named_rng
-from producer.records import Kind, RecordBlock
+from producer.records import Extra, Kind, RecordBlock
 from producer.timeline import Chapter, Timeline
 from producer.world import World
 
@@ -27,17 +27,6 @@ _EARLIEST_LATE_MS: Final = 11 * 60_000
 _LATEST_LATE_MS: Final = 6 * 3_600_000
 _DUPLICATE_WITHIN: Final = 250
 _OFFLINE_CODES: Final = (LISTEN, LIKE, DISLIKE, PLAYLIST_ADD)
-_ENTITIES_A_BLOCK: Final = 5_000
-
-
-@dataclass(slots=True)
-class _Extra:
-    """A record beside the good events, and the place where it goes among them."""
-
-    place: float
-    kind: Kind
-    key: bytes
-    value: bytes
 
 
 class _Share:
@@ -64,12 +53,12 @@ class Stream:
             plan.seed, plan.users, plan.tracks, plan.live_from_ms, plan.history_ms, first_visit
         )
         self._encoder = Encoder(self._world)
+        self._announcer = Announcer(self._world, self._encoder)
         self._rng = named_rng(plan.seed, "stream", plan.identity)
         self._late = _Share(plan.late)
         self._twice = _Share(plan.duplicates)
         self._spoiled = _Share(plan.malformed)
-        self._pending: list[_Extra] = []
-        self._announced: Bools = np.zeros(plan.users, dtype=np.bool_)
+        self._pending: list[Extra] = []
         self._good = 0
         self._ticks = 0
         self._last_due = plan.begin_ms
@@ -85,7 +74,7 @@ class Stream:
                 yield kept
 
     def _all_blocks(self) -> Iterator[RecordBlock]:
-        yield from self._first_entities()
+        yield from self._announcer.everybody(self._plan.begin_ms)
         left = self._plan.max_events
         for chapter in Timeline(self._plan, self._world).chapters():
             block = self._block(chapter)
@@ -96,58 +85,6 @@ class Stream:
                 left -= int((cut.kinds <= Kind.MALFORMED).sum())
             if len(cut) < len(block) or left == 0 or self._is_over(chapter):
                 return
-
-    # --- entities -----------------------------------------------------------------------------
-
-    def _first_entities(self) -> Iterator[RecordBlock]:
-        """Yield everybody and everything that is there when the history begins."""
-        begin, world = self._plan.begin_ms, self._world
-        users = np.flatnonzero(world.registered(begin)).tolist()
-        self._announced[users] = True
-        tracks = np.flatnonzero(world.catalogue.released <= begin).tolist()
-        self._encoder.catch_up()
-        for start in range(0, len(tracks), _ENTITIES_A_BLOCK):
-            some = tracks[start : start + _ENTITIES_A_BLOCK]
-            values = [self._encoder.item(track, begin) for track in some]
-            yield self._entities(Kind.ITEM, [item_id(track).encode() for track in some], values)
-        levels = world.people.levels
-        for start in range(0, len(users), _ENTITIES_A_BLOCK):
-            some = users[start : start + _ENTITIES_A_BLOCK]
-            values = [self._encoder.user(user, int(levels[user]), begin) for user in some]
-            yield self._entities(Kind.USER, [self._encoder.keys[user] for user in some], values)
-
-    def _entities(self, kind: Kind, keys: list[bytes], values: list[bytes]) -> RecordBlock:
-        kinds = np.full(len(keys), kind, dtype=np.uint8)
-        due = np.full(len(keys), self._plan.begin_ms, dtype=np.int64)
-        return RecordBlock(kinds, keys, values, due, live=False)
-
-    def _released(self, tracks: Ints) -> list[_Extra]:
-        return [
-            _Extra(
-                self._good - 0.4,
-                Kind.ITEM,
-                item_id(track).encode(),
-                self._encoder.item(track, int(self._world.catalogue.released[track])),
-            )
-            for track in tracks.tolist()
-        ]
-
-    def _new_users(self, behaviour: Behaviour) -> list[_Extra]:
-        """Announce each listener before their first event."""
-        grown = self._world.size - len(self._announced)
-        self._announced = np.concatenate([self._announced, np.zeros(grown, dtype=np.bool_)])
-        users, positions = first_positions(behaviour.user)
-        new = ~self._announced[users]
-        self._announced[users] = True
-        return [
-            self._user(position - 0.3, user, int(behaviour.level[position]))
-            for user, position in zip(users[new].tolist(), positions[new].tolist(), strict=True)
-        ]
-
-    def _user(self, position: float, user: int, level: int, updated_ms: int = 0) -> _Extra:
-        updated = updated_ms or int(self._world.people.registered[user])
-        value = self._encoder.user(user, level, updated)
-        return _Extra(self._good + position, Kind.USER, self._encoder.keys[user], value)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -167,10 +104,11 @@ class Stream:
         happened, kinds = self._happened(behaviour, produced)
         values = self._encoder.events(behaviour, happened, produced, event_ids(self._rng, count))
         keys = [self._encoder.keys[user] for user in behaviour.user.tolist()]
-        extras = self._pending + self._released(chapter.released) + self._new_users(behaviour)
-        extras += self._level_changes(behaviour, happened)
+        extras = self._pending + self._announcer.released(chapter.released, self._good)
+        extras += self._announcer.newcomers(behaviour, self._good)
+        extras += self._announcer.level_changes(behaviour, happened, self._good)
         extras += [
-            _Extra(place, Kind.DUPLICATE, keys[index], values[index])
+            Extra(place, Kind.DUPLICATE, keys[index], values[index])
             for place, index in zip(twice_at.tolist(), twice.tolist(), strict=True)
         ]
         extras += self._malformed(spoiled, spoiled_at, keys, values)
@@ -225,24 +163,13 @@ class Stream:
             kinds[index] = Kind.LATE
         return happened, kinds
 
-    def _level_changes(self, behaviour: Behaviour, happened: Ints) -> list[_Extra]:
-        return [
-            self._user(
-                index + 0.1,
-                int(behaviour.user[index]),
-                int(behaviour.level[index]),
-                int(happened[index]),
-            )
-            for index in np.flatnonzero(behaviour.code == SUBSCRIPTION).tolist()
-        ]
-
     def _malformed(
         self, spoiled: Ints, places: Doubles, keys: list[bytes], values: list[bytes]
-    ) -> list[_Extra]:
+    ) -> list[Extra]:
         good = [values[index] for index in spoiled.tolist()]
         copies = spoil(good, event_ids(self._rng, len(good)), self._rng)
         return [
-            _Extra(place, Kind.MALFORMED, keys[index], value)
+            Extra(place, Kind.MALFORMED, keys[index], value)
             for place, index, (_, value) in zip(
                 places.tolist(), spoiled.tolist(), copies, strict=True
             )
@@ -257,7 +184,7 @@ class Stream:
         keys: list[bytes],
         values: list[bytes],
         produced: Ints,
-        extras: list[_Extra],
+        extras: list[Extra],
     ) -> RecordBlock:
         end = self._good + len(keys)
         now = [extra for extra in extras if extra.place < end]
