@@ -61,7 +61,7 @@ def produce(
     """Send synthetic listeners' history at full speed, then their life at a steady rate."""
     from encore.log import get_logger
     from producer.plan import Plan
-    from producer.spans import iso, parse_moment, parse_span
+    from producer.spans import iso, parse_moment, span_ms
     from producer.stream import Stream
     from producer.timeline import live_pace
 
@@ -69,7 +69,7 @@ def produce(
     live_from_ms = parse_moment(live_from, now) if live_from else now
     plan = Plan(
         live_from_ms=live_from_ms,
-        history_ms=parse_span(history),
+        history_ms=span_ms(history),
         seed=seed,
         users=users,
         tracks=tracks,

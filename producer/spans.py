@@ -1,23 +1,17 @@
-"""Spans of time and moments, as people write them on the command line."""
+"""Spans and moments of the command line, in milliseconds."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from encore.errors import EncoreError
-
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+from encore.spans import parse_span
 
 
-def parse_span(text: str) -> int:
+def span_ms(text: str) -> int:
     """Return a span such as ``14d``, ``1h30m`` or ``0`` in milliseconds."""
-    plain = text.strip().lower()
-    if plain == "0":
+    if re.fullmatch(r"0+(ms|[smhdw])?", text.strip()):
         return 0
-    parts = _SPAN.findall(plain)
-    if not parts or "".join(number + unit for number, unit in parts) != plain:
-        raise EncoreError(f"{text!r} is not a span of time: write it like 90s, 2m, 36h or 14d.")
-    return round(sum(float(number) * _UNIT_MS[unit] for number, unit in parts))
+    return parse_span(text) // timedelta(milliseconds=1)
 
 
 def parse_moment(text: str, from_ms: int) -> int:
@@ -34,7 +28,7 @@ def parse_moment(text: str, from_ms: int) -> int:
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return round(aware.timestamp() * 1000)
     try:
-        return from_ms + parse_span(text)
+        return from_ms + span_ms(text)
     except EncoreError:
         raise EncoreError(
             f"{text!r} is not a moment: write 2026-05-01T12:00:00Z, epoch milliseconds, "
