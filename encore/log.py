@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 
@@ -10,14 +10,15 @@ from encore.settings import LogFormat, LogLevel
 
 
 def configure_logging(
-    log_format: LogFormat = LogFormat.AUTO, level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.AUTO,
+    level: LogLevel = LogLevel.INFO,
+    stream: TextIO | None = None,
 ) -> None:
-    """Send every log line to standard error, in the chosen format."""
-    console = log_format is LogFormat.CONSOLE or (
-        log_format is LogFormat.AUTO and sys.stderr.isatty()
-    )
+    """Send every log line to a stream, by default standard error, in the chosen format."""
+    output = stream or sys.stderr
+    console = log_format is LogFormat.CONSOLE or (log_format is LogFormat.AUTO and output.isatty())
     threshold = getattr(logging, level.value.upper())
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, stream=output, format="%(message)s", force=True)
     # kafka-python tells of every attempt to connect; whoever waits for Kafka says so once, better.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     structlog.configure(
@@ -29,7 +30,7 @@ def configure_logging(
             structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
     )
 
 
