@@ -152,7 +152,7 @@ def read_pairs(
 def number_users(pairs: DataFrame) -> DataFrame:
     """Return one row a user: user_id, user (a number from 0), pairs (their pairs by item).
 
-    The same pairs give the same numbers. The caller unpersists the result.
+    The same pairs give the same numbers. Pairs are read once and kept for as long as Spark runs.
 
     Raises:
         ValueError: there are more users than MLlib's 32-bit ids.

@@ -69,35 +69,37 @@ def run(url: str, current: Settings, seed: int) -> int:
         parameters = als_parameters(current, seed)
         model_run_id = start_run(url, "als", parameters.as_dict())
         try:
-            prepare(url, model_run_id)
-            with open_snapshot(url) as snapshot:
-                summary = summarize(
-                    snapshot.cursor,
-                    current.train_test_share,
-                    current.feature_affinity_half_life_days,
-                )
-                missing = shortage(summary, current.train_min_interactions)
-                if missing is None:
-                    write_model(snapshot, summary, model_run_id, current, parameters)
-            if missing is not None:
-                write_fallback(url, summary, model_run_id, current, missing)
-            publish(url, model_run_id, current.recommend_keep_runs)
+            make(url, model_run_id, current, parameters)
         except EncoreError as error:
             give_up(url, model_run_id, str(error))
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:300]}"
             log.debug("training failed", exc_info=error)
-            give_up(url, model_run_id, reason)
+            give_up(url, model_run_id, one_line(error))
             raise EncoreError(
-                f"run {model_run_id} failed, the published run stays: {reason}. "
+                f"run {model_run_id} failed, the published run stays: {one_line(error)}. "
                 "LOG_LEVEL=debug shows where."
             ) from error
         except BaseException:
             give_up(url, model_run_id, "interrupted")
             raise
-        log.info("published", model_run_id=model_run_id)
         return model_run_id
+
+
+def make(url: str, model_run_id: int, current: Settings, parameters: AlsParameters) -> None:
+    """Fill the run's own tables, by a model or without, and switch readers to them."""
+    prepare(url, model_run_id)
+    with open_snapshot(url) as snapshot:
+        summary = summarize(
+            snapshot.cursor, current.train_test_share, current.feature_affinity_half_life_days
+        )
+        missing = shortage(summary, current.train_min_interactions)
+        if missing is None:
+            write_model(snapshot, summary, model_run_id, current, parameters)
+    if missing is not None:
+        write_fallback(url, summary, model_run_id, current, missing)
+    publish(url, model_run_id, current.recommend_keep_runs)
+    log.info("published", model_run_id=model_run_id)
 
 
 def write_model(
@@ -178,6 +180,12 @@ def give_up(url: str, model_run_id: int, reason: str) -> None:
         discard(url, model_run_id)
     except Exception as second:  # the first error is the one to tell
         log.error("could not clean up after the failed run", error=str(second))
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's type and the first line of what it says."""
+    said = str(error).strip() or "no message"
+    return f"{type(error).__name__}: {said.splitlines()[0][:300]}"
 
 
 def als_parameters(current: Settings, seed: int) -> AlsParameters:

@@ -65,15 +65,16 @@ def write_lists(lists: DataFrame, url: str, model_run_id: int) -> int:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         task = context.partitionId() if context else 0
-        written = _write_task(url, table, task, batches)
+        written = write_task(url, table, task, batches)
         yield pa.RecordBatch.from_pydict({"written": pa.array([written], pa.int64())})
 
     return sum(row["written"] for row in lists.mapInArrow(write, "written bigint").collect())
 
 
-def _write_task(
+def write_task(
     url: str, table: sql.Identifier, task: int, batches: Iterator[pa.RecordBatch]
 ) -> int:
+    """Write what one task has into the run's own table, in place of an earlier attempt's rows."""
     written = 0
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
         # A second attempt of the task waits here for the first, then replaces what it wrote.

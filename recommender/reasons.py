@@ -24,5 +24,6 @@ def contributors(
 def unit_rows(factors: Floats) -> Floats:
     """Return the rows scaled to length one; a row of zeros stays."""
     lengths = np.sqrt(np.square(factors).sum(axis=1, keepdims=True))
-    scaled: Floats = factors / np.where(lengths > 0, lengths, np.float32(1))
+    lengths[lengths == 0] = 1
+    scaled: Floats = factors / lengths
     return scaled
