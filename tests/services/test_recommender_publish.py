@@ -1,0 +1,268 @@
+"""Publishing on a real PostgreSQL: one switch, old runs gone, readers never without a list."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from psycopg2 import sql
+
+from encore.errors import EncoreError
+
+pytestmark = pytest.mark.services
+
+USERS = [f"u{number}" for number in range(20)]
+LENGTH = 5
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    from database.migrate import upgrade
+
+    upgrade(database_url)
+    return database_url
+
+
+def rows_of(model_run_id: int, users: list[str]) -> pa.RecordBatch:
+    """Lists whose items name the run, so that a mixed list shows itself."""
+    listed = [(user, rank) for user in users for rank in range(1, LENGTH + 1)]
+    return pa.RecordBatch.from_pydict(
+        {
+            "model_run_id": pa.array([model_run_id] * len(listed), pa.int64()),
+            "user_id": pa.array([user for user, _ in listed]),
+            "rank": pa.array([rank for _, rank in listed], pa.int16()),
+            "item_id": pa.array([f"run {model_run_id}" for _ in listed]),
+            "score": pa.array([1.0 / rank for _, rank in listed]),
+            "source": pa.array(["personal"] * len(listed)),
+            "reason": pa.array(['because you played "A, B"\n'] * len(listed)),
+        }
+    )
+
+
+def filled_run(url: str) -> int:
+    from recommender.publish import prepare, table_of, write_task
+    from recommender.runs import start_run
+
+    run = start_run(url, "als", {"rank": 4})
+    prepare(url, run)
+    table = table_of("recommendations", run)
+    for task, users in enumerate((USERS[:10], USERS[10:])):
+        assert write_task(url, table, task, iter([rows_of(run, users)])) == 10 * LENGTH
+    return run
+
+
+def fetch(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def tables(url: str) -> set[str]:
+    found = fetch(url, r"SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '_\d+$'")
+    return {row[0] for row in found}
+
+
+def wait_until_attached(url: str, table: str) -> None:
+    deadline = time.monotonic() + 30
+    while not fetch(url, "SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass(%s)", table):
+        assert time.monotonic() < deadline, f"{table} was not attached"
+
+
+def test_readers_see_the_run_once_it_is_published_and_not_before(url: str) -> None:
+    from recommender.publish import publish
+
+    run = filled_run(url)
+    assert fetch(url, "SELECT * FROM current_recommendations") == []
+    publish(url, run, keep=5)
+    rows = fetch(url, "SELECT * FROM current_recommendations WHERE user_id = 'u3' ORDER BY rank")
+    assert [row[2] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[0] == (run, "u3", 1, f"run {run}", 1.0, "personal", 'because you played "A, B"\n')
+    status = fetch(url, "SELECT status, published_at, duration_seconds FROM model_runs")
+    assert status[0][0] == "published"
+    assert None not in status[0]
+
+
+def test_a_task_that_is_tried_again_replaces_what_it_wrote(url: str) -> None:
+    from recommender.publish import publish, table_of, write_task
+
+    run = filled_run(url)
+    write_task(url, table_of("recommendations", run), 1, iter([rows_of(run, USERS[10:])]))
+    publish(url, run, keep=5)
+    assert fetch(url, "SELECT count(*) FROM recommendations") == [(len(USERS) * LENGTH,)]
+
+
+def test_the_last_runs_are_kept_and_older_ones_leave_nothing(url: str) -> None:
+    from recommender.publish import publish
+
+    runs = []
+    for _ in range(4):
+        runs.append(filled_run(url))
+        publish(url, runs[-1], keep=2)
+    kept = fetch(url, "SELECT model_run_id, status FROM model_runs ORDER BY 1")
+    assert kept == [(runs[2], "superseded"), (runs[3], "published")]
+    assert tables(url) == {
+        f"{parent}_{run}" for parent in ("recommendations", "item_factors") for run in runs[2:]
+    }
+
+
+def test_item_factors_are_kept_as_they_were_computed(url: str) -> None:
+    import numpy as np
+
+    from recommender.publish import publish, write_factors
+
+    run = filled_run(url)
+    factors = np.array([[0.1, -2.5e-8], [3.0, 4.25]], np.float32)
+    write_factors(url, run, ["t,1", 't"2'], factors)
+    publish(url, run, keep=5)
+    stored = fetch(url, "SELECT item_id, factors FROM item_factors ORDER BY factors[1]")
+    assert [row[0] for row in stored] == ["t,1", 't"2']
+    np.testing.assert_array_equal(np.array([row[1] for row in stored], np.float32), factors)
+
+
+def test_a_reader_that_holds_the_lists_delays_the_drop_only(url: str) -> None:
+    from recommender.publish import publish
+
+    first = filled_run(url)
+    publish(url, first, keep=1)
+    with closing(psycopg2.connect(url)) as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM current_recommendations")
+        second = filled_run(url)
+        publish(url, second, keep=1, readers_seconds=0.1)
+        assert f"recommendations_{first}" in tables(url)
+        assert fetch(url, "SELECT model_run_id FROM published_run") == [(second,)]
+    third = filled_run(url)
+    publish(url, third, keep=1)
+    assert tables(url) == {f"recommendations_{third}", f"item_factors_{third}"}
+
+
+def test_the_switch_waits_for_transactions_that_read_before_it(url: str) -> None:
+    """A plan kept within a transaction does not know a partition that was attached since."""
+    from recommender.publish import publish
+
+    publish(url, filled_run(url), keep=5)
+    second = filled_run(url)
+    with closing(psycopg2.connect(url)) as reader, reader.cursor() as cursor:
+        cursor.execute(
+            "PREPARE mine AS SELECT count(*) FROM current_recommendations WHERE user_id = 'u1'"
+        )
+        publisher = threading.Thread(target=publish, args=(url, second), kwargs={"keep": 5})
+        for _ in range(8):
+            cursor.execute("EXECUTE mine")
+            assert cursor.fetchone() == (LENGTH,)
+        publisher.start()
+        wait_until_attached(url, f"recommendations_{second}")
+        publisher.join(0.5)
+        cursor.execute("EXECUTE mine")
+        assert cursor.fetchone() == (LENGTH,)
+        assert publisher.is_alive()
+        reader.commit()
+        publisher.join(60)
+        assert not publisher.is_alive()
+        cursor.execute("EXECUTE mine")
+        assert cursor.fetchone() == (LENGTH,)
+
+
+class Reader(threading.Thread):
+    """Read one user's list again and again, keeping what was ever wrong with it."""
+
+    def __init__(self, url: str, statement: str, *, autocommit: bool) -> None:
+        super().__init__()
+        self._url, self._statement, self._autocommit = url, statement, autocommit
+        self.done = threading.Event()
+        self.wrong: list[object] = []
+        self.seen: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
+                connection.autocommit = self._autocommit
+                while not self.done.is_set():
+                    cursor.execute(self._statement)
+                    self._look(cursor.fetchall())
+                    connection.commit()
+        except psycopg2.Error as error:
+            self.wrong.append(error)
+
+    def _look(self, rows: list[tuple[Any, ...]]) -> None:
+        items = {row[0] for row in rows}
+        self.seen |= items
+        if len(rows) != LENGTH or len(items) != 1:
+            self.wrong.append(rows)
+
+
+@pytest.fixture
+def readers(url: str) -> Iterator[list[Reader]]:
+    view = "SELECT item_id FROM current_recommendations WHERE user_id = 'u7' ORDER BY rank"
+    function = f"SELECT item_id FROM recommendations_for('u7', {LENGTH})"
+    started = [
+        Reader(url, statement, autocommit=autocommit)
+        for statement in (view, function)
+        for autocommit in (True, False)
+    ]
+    yield started
+    for reader in started:
+        reader.done.set()
+        reader.join(60)
+
+
+def test_readers_never_see_an_empty_or_mixed_list_while_runs_switch(
+    url: str, readers: list[Reader]
+) -> None:
+    from recommender.publish import publish
+
+    runs = [filled_run(url)]
+    publish(url, runs[0], keep=2)
+    for reader in readers:
+        reader.start()
+    for _ in range(12):
+        runs.append(filled_run(url))
+        publish(url, runs[-1], keep=2)
+    for reader in readers:
+        reader.done.set()
+        reader.join(60)
+        assert reader.wrong == []
+        assert len(reader.seen) > 1
+
+
+def test_a_second_training_is_refused_and_a_dead_one_is_closed(url: str) -> None:
+    from recommender.runs import only_one_training, start_run
+
+    start_run(url, "als", {})
+    with only_one_training(url):
+        assert fetch(url, "SELECT status, message FROM model_runs") == [
+            ("failed", "ended without finishing")
+        ]
+        second = only_one_training(url)
+        with pytest.raises(EncoreError, match="another training is running"), second:
+            pass
+    with only_one_training(url):
+        pass
+
+
+def test_tables_of_a_training_that_died_go_with_the_next_one(url: str) -> None:
+    from recommender.publish import publish
+    from recommender.runs import only_one_training
+
+    dead = filled_run(url)
+    with only_one_training(url):
+        publish(url, filled_run(url), keep=5)
+    assert f"recommendations_{dead}" not in tables(url)
+
+
+def test_rows_and_arrow_batches_come_through_copy_unchanged(url: str) -> None:
+    from recommender.arrow_copy import copy_in, copy_out
+
+    schema = pa.schema([("id", pa.string()), ("n", pa.int64()), ("yes", pa.bool_())])
+    ids = ["plain", "NA", "null", "a,b", 'say "hi"', "two\nlines", "ünï", "\\N", " "]
+    batch = pa.RecordBatch.from_pydict(
+        {"id": ids, "n": list(range(len(ids))), "yes": [True, False, True] * 3}, schema
+    )
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE odd (id text, n bigint, yes boolean)")
+        copy_in(cursor, sql.Identifier("odd"), batch)
+        read = list(copy_out(cursor, sql.SQL("SELECT * FROM odd ORDER BY n"), schema))
+    assert pa.Table.from_batches(read, schema).to_pydict() == batch.to_pydict()
