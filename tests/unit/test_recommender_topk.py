@@ -14,7 +14,7 @@ ALS = Als(
     trained=np.array([True, True, True, True, False]),
 )
 POPULARITY = Popularity(np.array([3, 1, 3, 2, 0]))
-MODELS = {"als": ALS, "popularity": POPULARITY}
+MODELS: dict[str, Scorer] = {"als": ALS, "popularity": POPULARITY}
 USERS = np.array([[1, 0], [0, 1]], np.float32)
 
 
