@@ -164,3 +164,60 @@ SELECT r.model_run_id, r.user_id, r.rank, r.item_id, r.score, r.source, r.reason
   JOIN published_run AS p USING (model_run_id);
 COMMENT ON VIEW current_recommendations IS
   'Lists of the published run. One row a user and rank.';
+
+-- Columns of views that no table has.
+COMMENT ON COLUMN item_activity_5m.listeners IS 'Distinct users who played it in the 5 minutes';
+COMMENT ON COLUMN item_activity_hour.listeners IS 'Distinct users who played it in the hour';
+COMMENT ON COLUMN item_activity_day.listeners IS 'Distinct users who played it on the day';
+COMMENT ON COLUMN trending.scope IS 'global, country or genre';
+COMMENT ON COLUMN trending.scope_value IS 'The country or genre; empty for global';
+COMMENT ON COLUMN trending.score IS 'Decayed sum of signals as of now, in complete plays';
+COMMENT ON COLUMN user_activity_day.minutes_played IS 'Time played, in min';
+COMMENT ON COLUMN user_activity_day.skip_rate IS 'Skips / plays; NULL without a play';
+COMMENT ON COLUMN user_activity_day.sessions IS 'Sessions that started on the day';
+COMMENT ON COLUMN user_activity.minutes_played IS 'Time played, in min';
+COMMENT ON COLUMN user_activity.skip_rate IS 'Skips / plays; NULL without a play';
+COMMENT ON COLUMN user_activity.sessions IS 'Sessions';
+COMMENT ON COLUMN user_activity.events IS 'Events of every type';
+COMMENT ON COLUMN user_activity.active_days IS 'Days with an event';
+COMMENT ON COLUMN user_activity.first_seen_at IS 'First event';
+COMMENT ON COLUMN user_activity.last_seen_at IS 'Last event';
+COMMENT ON COLUMN user_genre_affinity.genre IS 'Genre; an item counts for each of its genres';
+COMMENT ON COLUMN user_genre_affinity.signal IS 'Decayed sum of signals as of now, in complete plays';
+COMMENT ON COLUMN user_genre_affinity.first_at IS 'First event of the user with the genre';
+COMMENT ON COLUMN user_genre_affinity.last_at IS 'Last event of the user with the genre';
+COMMENT ON COLUMN user_artist_affinity.artist_id IS 'Artist';
+COMMENT ON COLUMN user_artist_affinity.signal IS
+  'Decayed sum of signals as of now, in complete plays';
+COMMENT ON COLUMN user_artist_affinity.first_at IS 'First event of the user with the artist';
+COMMENT ON COLUMN user_artist_affinity.last_at IS 'Last event of the user with the artist';
+COMMENT ON COLUMN sessions.ended_at IS 'Last event, once the session is closed; else NULL';
+COMMENT ON COLUMN sessions.open IS 'Whether the session still lasts';
+COMMENT ON COLUMN platform_minutes.events IS 'Events of every type';
+COMMENT ON COLUMN platform_minutes.active_users IS 'Distinct users with an event';
+
+-- The others mean what they mean in the table they come from.
+DO $$
+DECLARE
+  view_column record;
+BEGIN
+  FOR view_column IN
+    SELECT v.relname, a.attname, a.attnum, v.oid,
+           (SELECT d.description
+              FROM pg_depend AS p
+              JOIN pg_rewrite AS r ON r.oid = p.objid AND r.ev_class = v.oid
+              JOIN pg_attribute AS t ON t.attrelid = p.refobjid AND t.attname = a.attname
+              JOIN pg_description AS d ON d.objoid = t.attrelid AND d.objsubid = t.attnum
+             WHERE p.refclassid = 'pg_class'::regclass AND p.refobjid <> v.oid
+             ORDER BY p.refobjsubid DESC
+             LIMIT 1) AS description
+      FROM pg_class AS v
+      JOIN pg_attribute AS a ON a.attrelid = v.oid AND a.attnum > 0
+     WHERE v.relkind = 'v' AND v.relnamespace = 'public'::regnamespace
+       AND col_description(v.oid, a.attnum) IS NULL
+  LOOP
+    EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', view_column.relname, view_column.attname,
+                   view_column.description);
+  END LOOP;
+END
+$$;
