@@ -50,6 +50,14 @@ def produce(
     history_events: Annotated[
         int | None, typer.Option(help="Scale activity to about so many events of history.")
     ] = None,
+    away: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FROM/TO",
+            help="Go on where an earlier run stopped: it produced until FROM, this one does "
+            "from TO. May be repeated, in order.",
+        ),
+    ] = None,
     entities: Annotated[
         bool, typer.Option("--entities/--no-entities", help="Send users and items too.")
     ] = True,
@@ -61,7 +69,7 @@ def produce(
     """Send synthetic listeners' history at full speed, then their life at a steady rate."""
     from encore.log import get_logger
     from producer.plan import Plan
-    from producer.spans import iso, parse_moment, span_ms
+    from producer.spans import iso, parse_away, parse_moment, span_ms
     from producer.stream import Stream
     from producer.timeline import live_pace
 
@@ -80,6 +88,7 @@ def produce(
         until_ms=None if until is None else parse_moment(until, live_from_ms),
         max_events=max_events,
         history_events=history_events,
+        away=tuple(parse_away(span) for span in away or ()),
     )
     command = _command(plan, entities=entities)
     pace = live_pace(plan)
@@ -187,4 +196,5 @@ def _command(plan: "Plan", *, entities: bool) -> str:
     for name in ("max_events", "history_events"):
         if getattr(plan, name) is not None:
             words.append(f"--{name.replace('_', '-')}={getattr(plan, name)}")
+    words += [f"--away={iso(begin)}/{iso(end)}" for begin, end in plan.away]
     return shlex.join(words if entities else [*words, "--no-entities"])

@@ -40,3 +40,11 @@ def iso(moment_ms: int) -> str:
     """Return epoch milliseconds as ISO 8601 in UTC."""
     moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_away(text: str) -> tuple[int, int]:
+    """Return the two moments of a span such as ``2026-05-01T12:00Z/2026-05-01T18:00Z`` in ms."""
+    begin, separator, end = text.partition("/")
+    if not separator:
+        raise EncoreError(f"{text!r} is not a span between two moments: write FROM/TO.")
+    return parse_moment(begin, 0), parse_moment(end, 0)
