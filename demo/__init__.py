@@ -1,0 +1,1 @@
+"""The demo: the whole loop as processes of the command line, watched in a terminal."""
