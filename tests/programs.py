@@ -63,6 +63,11 @@ class Program:
         psutil.wait_procs(family, timeout=30)
         self._process.wait(timeout=30)
 
+    def end(self, ask: signal.Signals, *, timeout: float) -> int:
+        """Ask the process to end; return its exit code, fail if it does not end in time."""
+        self._process.send_signal(ask)
+        return self._process.wait(timeout=timeout)
+
     def wait_until(self, condition: Callable[[], bool], *, timeout: float, what: str) -> None:
         """Wait for a condition; fail when it does not come, or the command ends before."""
         deadline = time.monotonic() + timeout
