@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from encore.errors import EncoreError
 from encore.stack.endpoints import database_url
 
 app = typer.Typer()
@@ -31,10 +33,13 @@ def train(
     """Train the model on what listeners did and publish everyone's recommendations."""
     from encore.spans import parse_span
     from encore.spark import spark_environment, spark_submit_command
+    from recommender.runs import only_one_training
     from recommender.submit import repeat, run_job
 
     span = parse_span(every) if every is not None else None
-    database_url()  # says at once that there is no database, before Spark takes seconds to start
+    url = (
+        database_url()
+    )  # says at once that there is no database, before Spark takes seconds to start
     command = spark_submit_command(JOB, ["--seed", str(seed)], app_name=APP_NAME)
     environment = spark_environment()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -43,6 +48,8 @@ def train(
             raise typer.Exit(run_job(command, environment))
         repeat(lambda: run_job(command, environment), span)
     except KeyboardInterrupt:
+        with suppress(EncoreError), only_one_training(url):
+            pass  # puts the interrupted run on record as failed
         typer.echo("stopped; readers keep the last published run", err=True)
         raise typer.Exit(0 if span is not None else INTERRUPTED) from None
 

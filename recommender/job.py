@@ -6,7 +6,10 @@ too little data it publishes the fallback lists instead, which needs no Spark.
 """
 
 import argparse
+import logging
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 
 from pyspark.sql import SparkSession
@@ -203,8 +206,12 @@ def als_parameters(current: Settings, seed: int) -> AlsParameters:
 def start_spark() -> SparkSession:
     """Return the session that spark-submit configured, with what this job adds."""
     spark = SparkSession.builder.appName("encore-train").getOrCreate()
+    if threading.current_thread() is threading.main_thread():
+        # Spark's own handler calls the JVM in the middle of another call, and fails loudly.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(ARROW_ROWS))
-    spark.conf.set("spark.sql.shuffle.partitions", str(spark.sparkContext.defaultParallelism * 2))
+    spark.conf.set("spark.sql.shuffle.partitions", str(spark.sparkContext.defaultParallelism))
     return spark
 
 

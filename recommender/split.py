@@ -23,8 +23,11 @@ class Decay:
     half_life_s: float
 
     def at_moment(self, signal: Column, since_s: Column) -> Column:
-        """Return a signal as of ``since_s`` decayed to the moment: signal * 2^(-age/half-life)."""
-        age = F.lit(self.moment_s) - since_s
+        """Return a signal as of ``since_s`` decayed to the moment: signal * 2^(-age/half-life).
+
+        One from after the moment (a clock that runs ahead) stays as it is.
+        """
+        age = F.greatest(F.lit(self.moment_s) - since_s, F.lit(0.0))
         return signal * F.pow(F.lit(2.0), -age / F.lit(self.half_life_s))
 
 

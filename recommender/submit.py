@@ -12,6 +12,8 @@ from encore.log import get_logger
 log = get_logger("recommender")
 
 STOP_SECONDS = 20.0
+POLL_SECONDS = 0.05
+NOTHING = 0  # a signal that only asks whether anyone is there
 
 
 def run_job(command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -47,11 +49,21 @@ def repeat(train: Callable[[], int], every: timedelta) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(STOP_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    # Ended anywhere, a training leaves what is published as it was: see publish.py. An interrupt
+    # instead would let Spark and its driver each tell at length what the other one's end broke.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal_group(process, number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if not _signal_group(process, NOTHING):
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    process.poll()  # a dead leader that nobody waited for would keep the group alive
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True

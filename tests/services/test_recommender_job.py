@@ -177,3 +177,4 @@ def test_training_again_and_again_ends_cleanly_when_interrupted(url: str) -> Non
         url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'encore train'"
     )
     assert sessions == [(0,)]
+    assert execute(url, "SELECT count(*) FROM model_runs WHERE status = 'running'") == [(0,)]

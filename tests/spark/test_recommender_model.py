@@ -176,3 +176,10 @@ def test_the_final_model_uses_full_signals_decayed_to_one_moment(four_pairs: "Da
     assert row["weights"] == pytest.approx([0.5, 9.0, 1.0, 0.0, 0.0])
     rated = {(one["item"], one["rating"]) for one in ratings(view).collect()}
     assert rated == {(0, 0.5), (1, 9.0), (2, 1.0)}
+
+
+def test_a_signal_from_the_future_is_not_amplified(four_pairs: "DataFrame") -> None:
+    from recommender.split import Decay, everything
+
+    row = everything(four_pairs, Decay(70 * DAY, DAY / 1000)).collect()[0]
+    assert row["weights"] == pytest.approx([2.0, 9.0, 1.0, 0.0, 0.0])
