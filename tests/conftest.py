@@ -4,6 +4,7 @@ Whatever brokers and databases the caller's environment or ``.env`` name are lef
 """
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from psycopg2 import extensions
+
     from encore.events import Topics
 
 SERVICE_VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "POSTGRES_PASSWORD")
@@ -76,8 +79,25 @@ def database_url(postgres_url: str) -> Iterator[str]:
         with session.cursor() as cursor:
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            cursor.execute(drop.format(sql.Identifier(name)))
+            _drop_database(cursor, name)
+
+
+def _drop_database(cursor: "extensions.cursor", name: str) -> None:
+    """Drop a database; only a superuser could end autovacuum's worker in it, so wait for that."""
+    import psycopg2
+    from psycopg2 import sql
+
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            cursor.execute(drop)
+        except psycopg2.errors.InsufficientPrivilege:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @pytest.fixture
