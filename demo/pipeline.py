@@ -100,10 +100,7 @@ class Demo:
         # On two cores live events and a training slow each other down, and the first lists matter
         # more. Where there are lists already, life goes on at once.
         if self._seen.recommends:
-            counted = self._seen.flow.counted.next
             self._go_live(held)
-            with self._step("live"):
-                self._until(lambda: self._seen.flow.counted.next > counted)
             self._train()
         else:
             self._train()
@@ -171,8 +168,11 @@ class Demo:
             self._until(lambda: self._crew.trained > 0)
 
     def _go_live(self, held: Memory) -> None:
-        resumed = self._remember(held.resumed(_now_ms()))
-        self._crew.start_producer("live", resumed.live_arguments(), endless=True)
+        counted = self._seen.flow.counted.next
+        with self._step("live"):
+            resumed = self._remember(held.resumed(_now_ms()))
+            self._crew.start_producer("live", resumed.live_arguments(), endless=True)
+            self._until(lambda: self._seen.flow.counted.next > counted)
 
     def _stop_producing(self, hurried: Callable[[], bool] = lambda: False) -> None:
         self._crew.end_producer(hurried)

@@ -38,8 +38,8 @@ class Services:
         external = [variables[name] for name in local.SERVICES if local.is_external(name)]
         if external:
             raise EncoreError(
-                f"--fresh wipes only the local stack, and {' and '.join(external)} is set. "
-                "Unset it, or empty the topics and the database yourself."
+                f"--fresh wipes only the local stack, not what {' and '.join(external)} names. "
+                "Unset that, or empty the topics and the database yourself."
             )
 
     def wipe(self) -> None:

@@ -17,7 +17,12 @@ from tests.programs import encore, running
 pytestmark = [pytest.mark.e2e, pytest.mark.services]
 
 SMALL_WORLD = ("--users", "300", "--tracks", "1000", "--history", "7d", "--rate", "100")
-QUICK_MODEL = {"ALS_RANK": "8", "ALS_ITERATIONS": "3", "SPARK_MASTER": "local[2]"}
+QUICK_MODEL = {
+    "ALS_RANK": "8",
+    "ALS_ITERATIONS": "3",
+    "SPARK_MASTER": "local[2]",
+    "TRAIN_MIN_INTERACTIONS": "200",
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +70,7 @@ def test_the_demo_fills_every_hop_and_its_counts_close(report: dict[str, Any]) -
     assert report["produced"] > 5_000
     parts = report["accepted"] + report["duplicate"] + report["rejected"]
     assert parts == report["produced"]
-    assert 0 < report["late"] <= report["accepted"]
+    assert 0 < report["late"] < report["accepted"]  # the history is late, what is live is not
     assert report["model"]["algorithm"] == "als"
     assert report["rows"]["current_recommendations"] > 0
 
