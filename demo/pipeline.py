@@ -30,7 +30,7 @@ from encore.settings import settings
 
 TICK_SECONDS: Final = 1.0
 SHORTEST_WAIT_SECONDS: Final = 0.05
-STALLED_SECONDS: Final = 180.0
+STALLED_SECONDS: Final = 300.0
 UNREACHABLE_SECONDS: Final = 60.0
 EXTRA_SECONDS: Final = 300.0
 HOW_TO_STOP: Final = "Ctrl-C stops everything; the next start goes on from there, --fresh anew"
@@ -237,7 +237,7 @@ class Demo:
     def _look(self) -> None:
         if self._observer is None:
             return
-        before = self._seen.flow
+        before = self._seen.counted
         now = self._elapsed()
         try:
             self._seen = self._observer.observe(now)
@@ -248,7 +248,7 @@ class Demo:
                 ) from None
             return
         self._answered_at = now
-        if self._seen.flow.counted.next != before.counted.next or not self._seen.flow.lag:
+        if self._seen.counted != before or not self._seen.flow.lag:
             self._moved_at = now
         if self._seen.recommends and self._first_recommendation is None:
             self._first_recommendation = self._running_for()
