@@ -1,8 +1,8 @@
 """The command line ``encore``: every part's commands, gathered by their entry points."""
 
 import sys
-from importlib.metadata import EntryPoint, entry_points, version
-from typing import Annotated, cast
+from importlib.metadata import entry_points, version
+from typing import Annotated
 
 import typer
 
@@ -28,9 +28,7 @@ def build_app() -> typer.Typer:
     app.callback()(_global_options)
     app.add_typer(settings_app)
     for entry in sorted(entry_points(group=GROUP), key=lambda one: one.name):
-        part = _load(entry)
-        if part is not None:
-            app.add_typer(part)
+        app.add_typer(entry.load())
     return app
 
 
@@ -50,15 +48,6 @@ VersionOption = Annotated[
 
 def _global_options(show_version: VersionOption = False) -> None:
     """Real-time event processor and recommender on Kafka, Spark and PostgreSQL."""
-
-
-def _load(entry: EntryPoint) -> typer.Typer | None:
-    try:
-        return cast(typer.Typer, entry.load())
-    except ModuleNotFoundError as error:
-        if error.name != entry.module:
-            raise
-        return None
 
 
 def main() -> None:

@@ -42,7 +42,11 @@ def test_every_part_brings_its_commands() -> None:
 
 def test_no_two_parts_bring_the_same_command() -> None:
     parts = [entry.load() for entry in entry_points(group="encore.commands")]
-    names = [command.name for part in parts for command in part.registered_commands]
+    names = [
+        command.name or getattr(command.callback, "__name__", "")
+        for part in parts
+        for command in part.registered_commands
+    ]
     assert sorted(names) == sorted(set(names))
 
 
