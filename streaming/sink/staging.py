@@ -74,6 +74,9 @@ class Staging:
         """Copy the deltas in one Spark job; return the task attempts whose rows count."""
         lines = [_as_lines(name, self._ordered(name, delta)) for name, delta in deltas.items()]
         together = reduce(DataFrame.unionAll, lines)
+        # A task is a Python worker and a connection: as many as run at once, not one a delta.
+        cores = together.sparkSession.sparkContext.defaultParallelism
+        together = together.coalesce(cores)
         reports = together.mapInArrow(self._copier(url), _REPORT).collect()
         return [report.attempt for report in reports]
 
