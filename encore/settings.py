@@ -129,7 +129,9 @@ class Settings(BaseSettings):
         5.0, description="An event further than this in the future of its arrival is rejected."
     )
     stream_shuffle_partitions: Count = Field(
-        4, description="Partitions of a shuffle and of the duplicate state. Fixed by a checkpoint."
+        2,
+        description="Partitions of a shuffle and of the duplicate state: about the cores of the "
+        "job. Another number begins a new checkpoint.",
     )
     stream_checkpoint: str = Field(
         "", description="Checkpoint folder (any Hadoop path). Empty: ENCORE_HOME/checkpoints"
