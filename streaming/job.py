@@ -1,9 +1,11 @@
 """The streaming job: ``spark-submit streaming/job.py``."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 
 from database.engine import transaction
@@ -54,12 +56,26 @@ def run(settings: Settings, topics: Topics, *, available_now: bool) -> None:
                 query.awaitTermination()
         else:
             spark.streams.awaitAnyTermination()
+    except StreamingQueryException as error:
+        raise EncoreError(
+            f"the stream stopped: {explain(error)}\nEverything up to the last committed batch is "
+            f"counted, nothing twice; start it again to go on. Details: {encore_home() / 'logs'}"
+        ) from None
     finally:
         for query in spark.streams.active:
             query.stop()
         for stream in streams:
             stream.close()
         spark.stop()
+
+
+def explain(error: StreamingQueryException) -> str:
+    """Return what ended a query in a sentence: Spark's own text holds the plan and all stacks."""
+    text = str(error)
+    python = re.findall(r"^\s*(?:\w+\.)+\w*Error: (.+)", text, flags=re.MULTILINE)
+    spark = re.search(r"terminated with exception: (.+)", text)
+    cause = python[-1] if python else spark.group(1) if spark else text
+    return str(cause).strip()[:500]
 
 
 def check_database(database: str, settings: Settings) -> None:

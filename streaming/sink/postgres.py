@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+import psycopg2
 from psycopg2 import extensions
 from pyspark.sql import DataFrame
 
@@ -121,8 +123,8 @@ class PostgresSink:
             begin_counting(cursor, self._topic, self._topic_id, offsets)
 
     def close(self) -> None:
-        """Drop the staging tables and close the connection."""
-        with self._connection, self._connection.cursor() as cursor:
+        """Drop the staging tables, unless PostgreSQL is gone; the next start drops leftovers."""
+        with suppress(psycopg2.Error), self._connection, self._connection.cursor() as cursor:
             self._staging.drop(cursor)
         self._connection.close()
 

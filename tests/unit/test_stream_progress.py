@@ -171,3 +171,18 @@ def test_features_built_with_other_settings_are_not_added_to() -> None:
     claim_settings(cursor, {"weight_like": 2.0})
     with pytest.raises(SettingsError, match=r"WEIGHT_LIKE=3, but .* built with 2"):
         claim_settings(cursor, {"weight_like": 3.0})
+
+
+def test_what_ended_a_query_is_told_in_one_sentence() -> None:
+    from pyspark.errors import StreamingQueryException
+
+    from streaming.job import explain
+
+    python = (
+        "[STREAM_FAILED] Query [id = 1] terminated with exception: [FOREACH_BATCH] Reason: "
+        "Traceback (most recent call last):\n  File a.py, line 3\n"
+        "psycopg2.OperationalError: server closed the connection unexpectedly\n\tat java.lang\n"
+    )
+    assert explain(StreamingQueryException(python)) == "server closed the connection unexpectedly"
+    spark = "[STREAM_FAILED] Query terminated with exception: offsets are gone\n=== Plan ===\nX"
+    assert explain(StreamingQueryException(spark)) == "offsets are gone"
