@@ -4,6 +4,7 @@ Whatever brokers and databases the caller's environment or ``.env`` name are lef
 """
 
 import os
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         settings.cache_clear()
         yield home
     settings.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Undo an ignored SIGINT, which a shell's background job inherits and would pass on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
