@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CONF_DIR = PROJECT_ROOT / "spark"
+# Spark searches the text of a failed query's plan by a recursive pattern: with the usual stack
+# that overflows, and the cause of the failure is lost.
+STACK = "-Xss8m"
 DEFAULTS_FILE = CONF_DIR / "spark-defaults.conf"
 
 
@@ -41,7 +44,7 @@ def spark_submit_command(
     command = [str(pyspark_home() / "bin" / "spark-submit"), "--master", chosen]
     command += ["--name", app_name, "--properties-file", str(DEFAULTS_FILE)]
     command += ["--driver-memory", settings().spark_driver_memory]
-    command += ["--driver-java-options", f"-Dencore.app={app_name}"]
+    command += ["--driver-java-options", f"{STACK} -Dencore.app={app_name}"]
     command += ["--jars", jar_list()]
     for key, value in conf.items():
         command += ["--conf", f"{key}={value}"]
@@ -98,7 +101,7 @@ def build_session(
         **dict(read_properties(DEFAULTS_FILE.read_text(encoding="utf-8"))),
         **_local_address(master),
         "spark.driver.memory": settings().spark_driver_memory,
-        "spark.driver.extraJavaOptions": f"-Dencore.app={app_name}",
+        "spark.driver.extraJavaOptions": f"{STACK} -Dencore.app={app_name}",
         "spark.jars": jar_list(),
         "spark.sql.shuffle.partitions": str(shuffle_partitions),
         **(extra or {}),
