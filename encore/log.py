@@ -21,6 +21,8 @@ def configure_logging(
     logging.basicConfig(level=logging.WARNING, stream=output, format="%(message)s", force=True)
     # kafka-python tells of every attempt to connect; whoever waits for Kafka says so once, better.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # py4j prints the stack of an error that the caller gets and tells of as well.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
