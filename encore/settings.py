@@ -237,6 +237,11 @@ def describe_settings(
     ]
 
 
+def redacted(current: Settings) -> dict[str, str]:
+    """Return every setting by name, secrets hidden: what a job logs when it starts."""
+    return {name: _show(getattr(current, name)) for name in Settings.model_fields}
+
+
 def unit_of(field: FieldInfo) -> str:
     """Return the unit of a setting, or an empty string where it has none."""
     extra = field.json_schema_extra

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from database.migrate import pending
 from encore.errors import EncoreError
 from encore.log import configure_logging, get_logger
-from encore.settings import Settings, settings
+from encore.settings import Settings, redacted, settings
 from encore.stack.endpoints import database_url
 from recommender.als import AlsParameters
 from recommender.dataset import (
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         current = settings()
         configure_logging(current.log_format, current.log_level)
+        log.info("settings", **redacted(current))
         run(database_url(), current, seed)
     except EncoreError as error:
         sys.stderr.write(f"error: {error}\n")

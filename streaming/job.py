@@ -14,7 +14,7 @@ from encore.errors import EncoreError
 from encore.events import Topics
 from encore.log import configure_logging, get_logger
 from encore.paths import encore_home
-from encore.settings import Settings, load_settings
+from encore.settings import Settings, load_settings, redacted
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
 from encore.topics import ensure_topics, topic_ids, wait_for_kafka
 from streaming.features.catalogue import HalfLives
@@ -46,6 +46,7 @@ def run(settings: Settings, topics: Topics, *, available_now: bool) -> None:
     wait_for_kafka(bootstrap, timeout_seconds=60)
     ensure_topics(bootstrap, topics, settings)
     check_database(database, settings)
+    log.info("settings", **redacted(settings))
     log.info("starting", kafka=bootstrap, database=redact_url(database))
     spark = session(settings)
     streams = open_streams(spark, settings, topics, bootstrap, database)

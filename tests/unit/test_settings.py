@@ -7,7 +7,7 @@ import pytest
 from encore.cli.settings_command import env_example
 from encore.errors import SettingsError
 from encore.paths import PROJECT_ROOT
-from encore.settings import Settings, describe_settings, load_settings
+from encore.settings import Settings, describe_settings, load_settings, redacted
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +74,13 @@ def test_the_example_file_is_complete_and_current() -> None:
     rows = describe_settings(Settings.model_construct(), environ={})
     written = (PROJECT_ROOT / ".env.example").read_text(encoding="utf-8")
     assert written == env_example(rows), "run `encore settings --example > .env.example`"
+
+
+def test_what_a_job_logs_of_the_settings_hides_the_secrets() -> None:
+    current = load_settings(
+        database_url="postgresql://me:hush@somewhere/db", postgres_password="hush"
+    )
+    logged = redacted(current)
+    assert "hush" not in str(logged)
+    assert logged["kafka_partitions"] == "4"
+    assert logged.keys() == Settings.model_fields.keys()
