@@ -189,10 +189,19 @@ class RunningStream:
 
     def _write_batch(self, batch: DataFrame, number: int) -> None:
         ends = self._checkpoint.batch_ends(number)
-        self._sink.write(number, ends, lambda recorded: self._compute(batch, recorded))
+        held: list[DataFrame] = []
 
-    def _compute(self, batch: DataFrame, recorded: Mapping[int, int]) -> Deltas:
-        fresh = batch.filter(_uncounted(recorded)).localCheckpoint(eager=False)
+        def compute(recorded: Mapping[int, int]) -> Deltas:
+            held.append(batch.filter(_uncounted(recorded)).localCheckpoint(eager=False))
+            return self._compute(held[-1])
+
+        try:
+            self._sink.write(number, ends, compute)
+        finally:
+            for frame in held:
+                _release(frame)
+
+    def _compute(self, fresh: DataFrame) -> Deltas:
         tallies, bounds = self._tally(fresh)
         accepted = fresh.filter(F.col("reason").isNull())
         frames = {
@@ -225,6 +234,11 @@ class RunningStream:
             for row in rows
         ]
         return tallies, _bounds([row.oldest for row in rows], [row.newest for row in rows])
+
+
+def _release(frame: DataFrame) -> None:
+    """Give back the blocks of a local checkpoint, which Spark keeps until some later collection."""
+    frame._jdf.queryExecution().logical().rdd().unpersist(False)
 
 
 def _uncounted(recorded: Mapping[int, int]) -> Column:
