@@ -180,14 +180,23 @@ def test_trends_and_affinities_decay_to_now(loop: Loop) -> None:
             genres.setdefault(item, []).append(genre)
         cursor.execute("SELECT user_id, genre, signal FROM user_genre_affinity")
         found = {(user, genre): signal for user, genre, signal in cursor.fetchall()}
+        cursor.execute("SELECT item_id, artist_id FROM items")
+        artists = dict(cursor.fetchall())
+        cursor.execute("SELECT user_id, artist_id, signal FROM user_artist_affinity")
+        found_of_artists = {(user, artist): signal for user, artist, signal in cursor.fetchall()}
         cursor.execute("SELECT scope, scope_value, item_id FROM trending ORDER BY heat DESC")
         ranked = cursor.fetchall()
     wanted: dict[tuple[str, str], float] = {}
+    wanted_of_artists: dict[tuple[str, str], float] = {}
     for (user, item), row in loop.expected.tables["user_item_affinity"].items():
         carried = row["signal"] * 2.0 ** (-(now - row["last_at"]).total_seconds() / (30 * 86_400))
         for genre in genres[item]:
             wanted[user, genre] = wanted.get((user, genre), 0.0) + carried
+        wanted_of_artists[user, artists[item]] = (
+            wanted_of_artists.get((user, artists[item]), 0.0) + carried
+        )
     assert found == pytest.approx(wanted, rel=1e-9)
+    assert found_of_artists == pytest.approx(wanted_of_artists, rel=1e-9)
     trends = loop.expected.tables["item_trends"]
 
     def carried_on(country: str, item: str) -> float:
@@ -196,6 +205,8 @@ def test_trends_and_affinities_decay_to_now(loop: Loop) -> None:
         age = (row["as_of"] - now).total_seconds() + 20 * 86_400
         return float(row["score"] * 2.0 ** (age / (6 * 3_600)))
 
+    in_countries = {(place, item) for scope, place, item in ranked if scope == "country"}
+    assert in_countries == {key for key, row in trends.items() if key[0] and row["score"] > 0}
     everywhere = [item for scope, _, item in ranked if scope == "global"]
     positive = {item for (country, item), row in trends.items() if not country and row["score"] > 0}
     assert set(everywhere) == positive
