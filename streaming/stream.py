@@ -145,6 +145,7 @@ class RunningStream:
         location = checkpoint_location(
             checkpoints, stream.topic, topic_id, settings.stream_shuffle_partitions
         )
+        self._ends: Mapping[int, int] | None = None
         self._checkpoint = Checkpoint(spark, location, stream.topic)
         self._set_aside_if_mistrusted(recorded)
         self._beginning = beginning(bootstrap, stream.topic, recorded, self._horizon)
@@ -192,11 +193,15 @@ class RunningStream:
         held: list[DataFrame] = []
 
         def compute(recorded: Mapping[int, int]) -> Deltas:
-            held.append(batch.filter(_uncounted(recorded)).localCheckpoint(eager=False))
+            # Mostly a batch begins where the last one ended. A filter would change with each,
+            # and Spark would compile the whole plan again.
+            fresh = batch if recorded == self._ends else batch.filter(_uncounted(recorded))
+            held.append(fresh.localCheckpoint(eager=False))
             return self._compute(held[-1])
 
         try:
             self._sink.write(number, ends, compute)
+            self._ends = ends
         finally:
             for frame in held:
                 _release(frame)

@@ -7,13 +7,14 @@ A decayed sum is kept as ``score`` as of the newest event in it: every signal co
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 # A double has about 1,000 powers of two below one. Within half of them nothing is lost.
 _HALF_LIVES_A_SPAN = 512
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,23 @@ class Span:
 
 
 def spans(oldest: datetime, newest: datetime, half_life: timedelta) -> list[Span]:
-    """Cut the time from the oldest to the newest event into spans, the newest first.
+    """Return the spans that hold the time from the oldest to the newest event, oldest first.
 
-    A micro-batch of a live stream is one span; an imported history of years may be several.
+    Spans lie on a fixed grid, so that one micro-batch's plan has the same constants as the last
+    one's and Spark need not compile it again. A batch of a live stream is one span; an imported
+    history of years may be several.
     """
     width = half_life * _HALF_LIVES_A_SPAN
-    cut = [Span(newest - width, newest)]
-    while cut[-1].after >= oldest:
-        cut.append(Span(cut[-1].after - width, cut[-1].after))
-    return cut
+    first, last = _cell(oldest, width), _cell(newest, width)
+    return [
+        Span(_EPOCH + width * number, _EPOCH + width * (number + 1))
+        for number in range(first, last + 1)
+    ]
+
+
+def _cell(at: datetime, width: timedelta) -> int:
+    """Return the number of the span that holds a moment: its end belongs to it, not its start."""
+    return -((_EPOCH - at) // width) - 1
 
 
 def decayed_sum(signal: str, event_at: str, half_life: timedelta, within: Sequence[Span]) -> Column:

@@ -138,14 +138,15 @@ def test_another_topic_or_number_of_partitions_gets_a_checkpoint_of_its_own() ->
     assert one != checkpoint_location("file:///c", "music.events", "id-1", 8)
 
 
-def test_spans_cover_the_time_without_a_gap() -> None:
+def test_spans_cover_the_time_on_a_fixed_grid_without_a_gap() -> None:
     hour = timedelta(hours=1)
-    cut = spans(NOON - 1000 * hour, NOON, hour)
-    assert cut == [
-        Span(NOON - 512 * hour, NOON),
-        Span(NOON - 1024 * hour, NOON - 512 * hour),
-    ]
-    assert spans(NOON, NOON, hour) == [Span(NOON - 512 * hour, NOON)]
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    first, second = Span(start, start + 512 * hour), Span(start + 512 * hour, start + 1024 * hour)
+    assert spans(start + hour, start + 2 * hour, hour) == [first]
+    assert spans(start + hour, start + 1000 * hour, hour) == [first, second]
+    assert spans(start + 512 * hour, start + 512 * hour, hour) == [first]
+    after = start + 512 * hour + timedelta(milliseconds=1)
+    assert spans(after, after, hour) == [second]
 
 
 class FakeCursor:
