@@ -18,7 +18,8 @@ $(STAMP): $(INPUTS) scripts/prerequisites.sh
 	@scripts/prerequisites.sh
 	@test -x $(BIN)/python || "$$(scripts/prerequisites.sh --python)" -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# setuptools warns that folders beside it could hide an editable package: they are the package.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/encore fetch
 	@touch $(STAMP)
 
