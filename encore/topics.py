@@ -185,6 +185,13 @@ def topic_config(name: str, topics: Topics, settings: Settings) -> dict[str, str
     return config | {"cleanup.policy": "delete", "retention.ms": str(retention)}
 
 
+def stamped_by_senders(bootstrap: str, names: Sequence[str]) -> list[str]:
+    """Return the topics whose records carry the senders' clocks instead of the log's append."""
+    with admin_client(bootstrap) as admin:
+        configs = _configs(admin, names)
+    return [name for name in names if configs[name]["message.timestamp.type"] != "LogAppendTime"]
+
+
 def topic_ids(bootstrap: str, names: Sequence[str]) -> dict[str, str]:
     """Return the id that Kafka gave each topic: a topic made anew has another.
 

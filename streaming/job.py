@@ -16,7 +16,7 @@ from encore.log import configure_logging, get_logger
 from encore.paths import encore_home
 from encore.settings import Settings, load_settings, redacted
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
-from encore.topics import ensure_topics, topic_ids, wait_for_kafka
+from encore.topics import ensure_topics, stamped_by_senders, topic_ids, wait_for_kafka
 from streaming.features.catalogue import HalfLives
 from streaming.features.signal import SignalRules
 from streaming.startup import claim_settings, record_settings
@@ -45,6 +45,12 @@ def run(settings: Settings, topics: Topics, *, available_now: bool) -> None:
     bootstrap, database = kafka_bootstrap_servers(), database_url()
     wait_for_kafka(bootstrap, timeout_seconds=60)
     ensure_topics(bootstrap, topics, settings)
+    for topic in stamped_by_senders(bootstrap, topics.all()):
+        log.warning(
+            "arrival is the senders' clock: late and the duplicate horizon are as right as it is; "
+            "set message.timestamp.type=LogAppendTime on the topic",
+            topic=topic,
+        )
     check_database(database, settings)
     log.info("settings", **redacted(settings))
     log.info("starting", kafka=bootstrap, database=redact_url(database))

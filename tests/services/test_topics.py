@@ -15,6 +15,7 @@ from encore.topics import (
     describe,
     end_offsets,
     ensure_topics,
+    stamped_by_senders,
     topic_ids,
     wait_for_kafka,
 )
@@ -67,6 +68,18 @@ def test_a_record_carries_the_time_of_its_arrival(kafka: str, topics: Topics) ->
     arrival = sent.get(timeout=10).timestamp
     producer.close()
     assert arrival > 1_600_000_000_000
+
+
+def test_a_topic_stamped_by_its_senders_is_told_apart(kafka: str, topics: Topics) -> None:
+    other = f"{topics.events}.foreign"
+    with admin_client(kafka) as admin:
+        admin.create_topics({other: {"num_partitions": 1, "replication_factor": 1}})
+        admin.wait_for_topics([other], timeout_ms=10_000)
+    try:
+        assert stamped_by_senders(kafka, [*topics.all(), other]) == [other]
+    finally:
+        with admin_client(kafka) as admin:
+            admin.delete_topics([other])
 
 
 def test_a_message_above_one_mebibyte_is_taken(kafka: str, topics: Topics) -> None:
