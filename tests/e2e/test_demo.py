@@ -31,6 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     for process in processes_of(folder):
         process.kill()
+    # PostgreSQL's data lie elsewhere where its own user could not reach the folder.
+    encore("down", "--wipe", env=environment(folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 
