@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from encore.errors import EncoreError
 from encore.spans import parse_span
@@ -69,9 +69,6 @@ class Memory:
         for one in fields(self.world):
             words += [f"--{one.name}", str(getattr(self.world, one.name))]
         return words
-
-
-WORLD_FLAGS: Final = tuple(one.name for one in fields(World))
 
 
 def choose_world(asked: dict[str, Any], remembered: World | None) -> World:

@@ -9,7 +9,6 @@ A field that is not declared is ignored. A newer ``schema_version`` is accepted 
 nothing required is missing. Text given as another JSON type is read as its JSON text.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -219,8 +218,3 @@ class Topics:
 
 
 MUSIC_TOPICS: Final = Topics.of("music")
-
-
-def required_names(fields: Iterable[Field]) -> tuple[str, ...]:
-    """Return the names of the fields that no record may lack."""
-    return tuple(field.name for field in fields if field.required)

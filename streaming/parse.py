@@ -18,7 +18,6 @@ from encore.events import (
 )
 from streaming.contract import spark_schema
 
-SOURCE_COLUMNS = ("key", "value", "partition", "offset", "arrived_at")
 _CORRUPT = "_corrupt"
 # Jackson as Spark sets it up is laxer than JSON: single quotes and NaN would pass.
 _JSON_OPTIONS = {

@@ -227,7 +227,6 @@ class RunningStream:
                 F.count_if(accepted).alias("accepted"),
                 F.count_if(late).alias("late"),
                 F.count_if(~accepted).alias("rejected"),
-                F.max("arrived_at").alias("arrived_at"),
                 F.min(F.unix_millis(self._stream.happened_at)).alias("oldest"),
                 F.max(F.unix_millis(self._stream.happened_at)).alias("newest"),
                 F.max(F.unix_micros("arrived_at")).alias("arrived_us"),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from encore.stack.local import ServiceStatus
     from encore.topics import TopicDescription
 
-WAIT_SECONDS = 60.0
 
 app = typer.Typer()
 topics_app = typer.Typer(invoke_without_command=True)

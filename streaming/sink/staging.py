@@ -21,7 +21,6 @@ from pyspark.sql import functions as F
 from streaming.sink.merge import Staged, Target
 
 SCHEMA = "staging"
-_LINES = "delta string, line string"
 _REPORT = "attempt long, rows long"
 # PostgreSQL's CSV: a quote is doubled, NULL is nothing, an empty text is "".
 _CSV_OPTIONS = {
