@@ -20,6 +20,8 @@ $(STAMP): $(INPUTS) scripts/prerequisites.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@# setuptools warns that folders beside it could hide an editable package: they are the package.
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# What the build leaves here would go before the installed one, and grow old.
+	@rm -rf *.egg-info
 	$(BIN)/encore fetch
 	@touch $(STAMP)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg2
-import psycopg2.extensions
+from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine
 
 from encore.errors import ServiceUnavailableError
@@ -13,13 +13,15 @@ from encore.stack.endpoints import redact_url
 APPLICATION_NAME = "encore"
 
 
-def connect(
-    url: str, *, application_name: str = APPLICATION_NAME
-) -> psycopg2.extensions.connection:
+def connect(url: str, *, application_name: str = APPLICATION_NAME) -> extensions.connection:
     """Open a connection; raise :class:`ServiceUnavailableError` when PostgreSQL does not answer."""
     try:
+        asked = extensions.parse_dsn(url).get("options", "")
         return psycopg2.connect(
-            url, application_name=application_name, options="-c timezone=UTC", connect_timeout=10
+            url,
+            application_name=application_name,
+            options=f"{asked} -c timezone=UTC".strip(),
+            connect_timeout=10,
         )
     except psycopg2.OperationalError as error:
         cause = str(error).strip().splitlines()[-1]
@@ -32,7 +34,7 @@ def connect(
 @contextmanager
 def transaction(
     url: str, *, application_name: str = APPLICATION_NAME
-) -> Iterator[psycopg2.extensions.cursor]:
+) -> Iterator[extensions.cursor]:
     """Yield a cursor in one transaction: committed at the end, rolled back on any error."""
     connection = connect(url, application_name=application_name)
     try:

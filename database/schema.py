@@ -61,6 +61,10 @@ def _text(name: str, comment: str, *, nullable: bool = True) -> Column[object]:
     return Column(name, Text, nullable=nullable, comment=comment)
 
 
+def _texts(name: str, comment: str) -> Column[object]:
+    return Column(name, ARRAY(Text), nullable=False, comment=comment)
+
+
 def _listening_counts() -> list[Column[object]]:
     return [
         _count("plays", "Plays that ended"),
@@ -174,11 +178,12 @@ ITEM_COUNTS_DAY = _item_counts("item_counts_day", "day")
 ITEM_LISTENERS = Table(
     "item_listeners",
     METADATA,
-    _key("item_id", "What"),
-    _time_key("bucket_start", "Start of the 5 minutes, UTC"),
-    _key("user_id", "Who played it"),
+    _text("item_id", "What", nullable=False),
+    _time("bucket_start", "Start of the 5 minutes, UTC"),
+    _texts("user_ids", "Who played it, as found by one batch"),
+    Index(None, "item_id", "bucket_start"),
     comment="Who played an item in which 5 minutes: makes distinct listeners exact. "
-    "One row an item, 5 minutes and user.",
+    "One row an item, 5 minutes and batch; a user may stand in several.",
 )
 
 ITEM_TRENDS = Table(
@@ -233,8 +238,6 @@ USER_ITEM_AFFINITY = Table(
     *_listening_counts(),
     _time("first_at", "First event of the user with the item"),
     _time("last_at", "Last event of the user with the item"),
-    Index(None, "item_id"),
-    Index(None, "last_at"),
     comment="What a user gave an item: what the recommender trains on. One row a user and item.",
 )
 
@@ -270,9 +273,11 @@ PLATFORM_ACTIVITY_MINUTE = Table(
 MINUTE_USERS = Table(
     "minute_users",
     METADATA,
-    _time_key("minute", "Start of the minute of event time, UTC"),
-    _key("user_id", "Who was active"),
-    comment="Who was active in which minute: makes active users exact. One row a minute and user.",
+    _time("minute", "Start of the minute of event time, UTC"),
+    _texts("user_ids", "Who was active, as found by one batch"),
+    Index(None, "minute"),
+    comment="Who was active in which minute: makes active users exact. "
+    "One row a minute and batch; a user may stand in several.",
 )
 
 # --- the stream's own books -------------------------------------------------------------------
@@ -291,6 +296,7 @@ STREAM_OFFSETS = Table(
     ),
     _count("duplicate", "Records dropped as repeats since first_offset"),
     _count("rejected", "Records kept in rejected_events since first_offset"),
+    _count("gaps", "Offsets without a record: compacted away, or the marks of a transaction"),
     _time("arrived_at", "Arrival in Kafka of the newest counted record", nullable=True),
     Column(
         "updated_at",
@@ -299,6 +305,7 @@ STREAM_OFFSETS = Table(
         server_default=func.now(),
         comment="When this row last moved",
     ),
+    _time("closed_at", "When the topic was given up for one made anew", nullable=True),
     CheckConstraint("next_offset >= first_offset", name="forward"),
     comment="How far each partition is counted into the tables, written in the transaction that "
     "counts it. One row a partition.",
@@ -350,9 +357,38 @@ REJECTED_EVENTS = Table(
         server_default=func.now(),
         comment="When the stream rejected it",
     ),
+    _time(
+        "replayed_at", "When `encore rejected replay` sent it again; NULL: not yet", nullable=True
+    ),
+    _text("replayed_to", "Kafka partition/offset, in the same topic, where it was sent again"),
+    CheckConstraint("(replayed_at IS NULL) = (replayed_to IS NULL)", name="replayed"),
     Index(None, "rejected_at"),
     Index(None, "reason"),
     comment="Records that break the contract, kept as they were. One row a record.",
+)
+
+SEEN_EVENTS = Table(
+    "seen_events",
+    METADATA,
+    Column("segment", Uuid, primary_key=True, comment="Name of the segment"),
+    _text("topic", "Kafka topic", nullable=False),
+    Column("partition", Integer, nullable=False, comment="Kafka partition"),
+    Column("events", BigInteger, nullable=False, comment="Ids in the segment"),
+    Column(
+        "newest_ms",
+        BigInteger,
+        nullable=False,
+        comment="Arrival of the newest id, in ms since 1970-01-01 UTC",
+    ),
+    Column(
+        "packed",
+        LargeBinary,
+        nullable=False,
+        comment="Ids and arrivals, sorted and packed (see streaming/duplicates.py)",
+    ),
+    Index(None, "topic", "partition"),
+    comment="Ids of the events accepted within the duplicate horizon, packed: what the stream "
+    "recognises repeats by. One row a segment of a partition.",
 )
 
 FEATURE_SETTINGS = Table(

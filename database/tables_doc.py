@@ -40,7 +40,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "The stream's books",
-        ("stream_offsets", "ingest_audit", "rejected_events", "feature_settings"),
+        ("stream_offsets", "ingest_audit", "rejected_events", "seen_events", "feature_settings"),
     ),
 )
 _INTRODUCTION = """\

@@ -51,6 +51,19 @@ class Child:
             with suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Kill it, and what it started, without a chance to clean up; wait until all are gone."""
+        try:
+            first = psutil.Process(self._popen.pid)
+            family = [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._popen.wait()
+        psutil.wait_procs(family, timeout=30)
+
     def last_lines(self) -> str:
         """Return the end of its log, for an error message."""
         return tail(self.log_file, LAST_LINES)

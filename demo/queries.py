@@ -9,7 +9,7 @@ from database.schema import METADATA
 from demo.snapshot import Model, Play, Recommendation, TopicProgress, Trend
 
 # Tracks whose newest plays say who is listening just now.
-RECENT_PLAYS = 500
+RECENT_SESSIONS = 500
 
 
 def read_progress(
@@ -84,13 +84,12 @@ def has_recommendations(cursor: extensions.cursor) -> bool:
 def read_active_listener(cursor: extensions.cursor) -> str | None:
     """Return who plays the most just now, by preference someone with a personal list."""
     cursor.execute(
-        "SELECT r.user_id FROM (SELECT user_id, count(*) AS tracks"
-        " FROM (SELECT user_id FROM user_item_affinity WHERE plays > 0"
-        " ORDER BY last_at DESC LIMIT %s) AS newest GROUP BY user_id) AS r"
+        "SELECT r.user_id FROM (SELECT user_id, plays FROM session_counts WHERE plays > 0"
+        " ORDER BY last_event_at DESC LIMIT %s) AS r"
         " ORDER BY EXISTS (SELECT FROM current_recommendations AS c"
-        " WHERE c.user_id = r.user_id AND c.source = 'personal') DESC, r.tracks DESC, r.user_id"
+        " WHERE c.user_id = r.user_id AND c.source = 'personal') DESC, r.plays DESC, r.user_id"
         " LIMIT 1",
-        (RECENT_PLAYS,),
+        (RECENT_SESSIONS,),
     )
     row = cursor.fetchone()
     return str(row[0]) if row else None

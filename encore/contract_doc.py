@@ -74,13 +74,14 @@ def _field(field: Field) -> str:
         field.kind.value,
         "yes" if field.required else "",
         field.unit,
-        _allowed(field),
+        allowed(field),
         field.doc,
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _allowed(field: Field) -> str:
+def allowed(field: Field) -> str:
+    """Return which values of a field are allowed, as a cell of the tables."""
     if field.choices:
         return ", ".join(f"`{choice}`" for choice in field.choices)
     if field.pattern is not None:

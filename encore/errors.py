@@ -16,6 +16,12 @@ class SettingsError(EncoreError):
     exit_code = 2
 
 
+class UsageError(EncoreError):
+    """A command was given something that it does not know."""
+
+    exit_code = 2
+
+
 class ServiceUnavailableError(EncoreError):
     """A service that the command needs does not answer."""
 

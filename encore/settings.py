@@ -112,10 +112,10 @@ class Settings(BaseSettings):
 
     # --- streaming ------------------------------------------------------------------------
     stream_trigger_seconds: Seconds = Field(
-        1.0, description="Interval between micro-batches. Smaller is fresher and costs more."
+        0.5, description="Interval between micro-batches. Smaller is fresher and costs more."
     )
     stream_max_offsets_per_trigger: Count = Field(
-        200_000,
+        500_000,
         description="Most events in one micro-batch. Bounds memory while a backlog is worked off.",
     )
     stream_duplicate_horizon_hours: Hours = Field(
@@ -128,13 +128,34 @@ class Settings(BaseSettings):
     stream_future_tolerance_minutes: Minutes = Field(
         5.0, description="An event further than this in the future of its arrival is rejected."
     )
-    stream_shuffle_partitions: Count = Field(
-        2,
-        description="Partitions of a shuffle and of the duplicate state: about the cores of the "
-        "job. Another number begins a new checkpoint.",
+    stream_patience_seconds: Seconds = Field(
+        600.0,
+        description="How long a batch is tried again while PostgreSQL or Kafka is away, before "
+        "the job ends.",
     )
-    stream_checkpoint: str = Field(
-        "", description="Checkpoint folder (any Hadoop path). Empty: ENCORE_HOME/checkpoints"
+    stream_lock_timeout_seconds: Seconds = Field(
+        30.0,
+        description="How long a merge waits for somebody else's lock before the batch is tried "
+        "again.",
+    )
+    stream_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the job's Prometheus metrics (/metrics). 0: none.",
+    )
+    stream_metrics_host: str = Field(
+        "127.0.0.1", description="Address that the metrics answer on. 0.0.0.0: any."
+    )
+    stream_consumer_group: str = Field(
+        "encore-stream",
+        description="Kafka consumer group that shows the counted offsets to lag tools. The job "
+        "itself never reads it. Empty: none.",
+    )
+    stream_fault: str = Field(
+        "",
+        description="For fault tests: point[:n] at which the job kills itself "
+        "(before-staging, before-commit, after-commit, in-copy). Empty: never.",
     )
 
     # --- features -------------------------------------------------------------------------
@@ -152,6 +173,20 @@ class Settings(BaseSettings):
     )
     feature_skip_ratio: float = Field(
         0.3, ge=0, lt=1, description="Share of a track below which a play counts as a skip."
+    )
+    feature_keep_5m_days: float = Field(
+        0.0,
+        ge=0,
+        json_schema_extra=_unit("d"),
+        description="Item activity by 5 minutes folds into hours when it is this old. "
+        "0: kept for ever.",
+    )
+    feature_keep_hours_days: float = Field(
+        0.0,
+        ge=0,
+        json_schema_extra=_unit("d"),
+        description="Item activity by the hour folds into days when it is this old. "
+        "0: kept for ever.",
     )
     weight_like: Weight = Field(2.0, description="Signal of a like, in complete plays.")
     weight_playlist_add: Weight = Field(

@@ -9,7 +9,8 @@ from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
+from kafka.structs import OffsetAndMetadata
 
 from encore.errors import EncoreError, ServiceUnavailableError
 from encore.events import Topics
@@ -214,19 +215,26 @@ def beginning_offsets(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, 
         return _offsets(admin, topics, OffsetSpec.EARLIEST)
 
 
-def offsets_since(bootstrap: str, topic: str, at_ms: int) -> dict[int, int]:
-    """Return the offset of each partition's first record that arrived at ``at_ms`` or later.
+def commit_group(bootstrap: str, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Record offsets under a consumer group that has no members, for lag tools to see.
 
-    A partition without such a record is left out. ``at_ms`` is in ms since 1970-01-01 UTC.
+    Raises:
+        EncoreError: Kafka does not take them.
     """
+    wanted = {
+        TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+        for partition, offset in offsets.items()
+    }
     with admin_client(bootstrap) as admin:
-        partitions = [
-            TopicPartition(topic, part["partition_index"])
-            for one in _describe(admin, [topic])
-            for part in one["partitions"]
-        ]
-        found = admin.list_partition_offsets(dict.fromkeys(partitions, at_ms))
-    return {at.partition: answer.offset for at, answer in found.items() if answer.offset >= 0}
+        try:
+            answers = admin.alter_group_offsets(group, wanted)
+        except KafkaError as error:
+            raise EncoreError(
+                f"Kafka does not take the offsets of group {group}: {error}"
+            ) from None
+    refused = {str(answer) for answer in answers.values() if answer is not NoError}
+    if refused:
+        raise EncoreError(f"Kafka does not take the offsets of group {group}: {sorted(refused)}")
 
 
 def describe(bootstrap: str, names: Sequence[str] | None = None) -> list[TopicDescription]:

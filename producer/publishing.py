@@ -15,7 +15,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from kafka.partitioner.default import murmur2
 from kafka.producer.future import FutureRecordMetadata
 
-from encore.errors import ServiceUnavailableError
+from encore.delivery import idempotent_producer
 from encore.events import Topics
 from encore.log import get_logger
 from producer.records import Kind, RecordBlock, topic_names
@@ -53,26 +53,14 @@ def connect(bootstrap: str, delivery_seconds: float = DELIVERY_SECONDS) -> Kafka
     Raises:
         ServiceUnavailableError: the brokers do not answer.
     """
-    timeout_ms = round(delivery_seconds * 1000)
-    try:
-        return KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
-            client_id="encore-producer",
-            enable_idempotence=True,
-            acks="all",
-            compression_type="lz4",
-            linger_ms=LINGER_MS,
-            batch_size=BATCH_BYTES,
-            max_request_size=MAX_REQUEST_BYTES,
-            delivery_timeout_ms=timeout_ms,
-            request_timeout_ms=min(30_000, max(1_000, timeout_ms // 2)),
-            max_block_ms=timeout_ms,
-            reconnect_backoff_max_ms=1_000,
-        )
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailableError(
-            f"Kafka does not answer at {bootstrap}: {error}. Start it with `encore up kafka`."
-        ) from None
+    return idempotent_producer(
+        bootstrap,
+        client_id="encore-producer",
+        delivery_seconds=delivery_seconds,
+        linger_ms=LINGER_MS,
+        max_request_bytes=MAX_REQUEST_BYTES,
+        batch_size=BATCH_BYTES,
+    )
 
 
 class KafkaSink:

@@ -1,14 +1,25 @@
-"""Commands of the stream: ``encore stream``."""
+"""Commands of the stream: ``encore stream``, ``encore rejected``."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streaming.rejected.commands import app as rejected_app
+
 app = typer.Typer()
+app.add_typer(rejected_app, name="rejected")
 
 JOB = Path(__file__).with_name("job.py")
+REBUILD = Path(__file__).with_name("rebuild.py")
+
+
+class Source(StrEnum):
+    """What features can be rebuilt from."""
+
+    KAFKA = "kafka"
 
 
 @app.command()
@@ -16,10 +27,33 @@ def stream(
     available_now: Annotated[
         bool, typer.Option("--available-now", help="Count what is in Kafka by now, then end.")
     ] = False,
+    accept_topic_reset: Annotated[
+        bool,
+        typer.Option(
+            "--accept-topic-reset",
+            help="Count a topic that was deleted and made anew from its beginning.",
+        ),
+    ] = False,
 ) -> None:
     """Count events into the feature tables, until stopped."""
     from encore.spark import spark_environment, spark_submit_command
 
     arguments = ["--available-now"] if available_now else []
+    arguments += ["--accept-topic-reset"] if accept_topic_reset else []
     command = spark_submit_command(JOB, arguments, app_name="encore-stream")
+    os.execvpe(command[0], command, {**os.environ, **spark_environment()})  # noqa: S606
+
+
+@app.command()
+def rebuild(
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="Only this table; repeatable.")
+    ] = None,
+    source: Annotated[Source, typer.Option("--from", help="What to count from.")] = Source.KAFKA,  # noqa: ARG001 (there is one)
+) -> None:
+    """Count the feature tables anew beside the live ones, and exchange them in one transaction."""
+    from encore.spark import spark_environment, spark_submit_command
+
+    arguments = [word for name in table or () for word in ("--table", name)]
+    command = spark_submit_command(REBUILD, arguments, app_name="encore-rebuild")
     os.execvpe(command[0], command, {**os.environ, **spark_environment()})  # noqa: S606

@@ -1,11 +1,12 @@
 """Users and items from their compacted topics into the tables of entities."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from encore.events import Reason
+from streaming.features.grouping import Coded
 from streaming.sink.merge import Scripted, Target
 
 _USER_COLUMNS = (
@@ -21,26 +22,7 @@ _USER_COLUMNS = (
     "registered_at",
     "updated_at",
 )
-
-
-def _time(name: str) -> Column:
-    return F.timestamp_millis(f"{name}_ts").alias(f"{name}_at")
-
-
-def with_tombstones(checked: DataFrame, key: str) -> DataFrame:
-    """Turn records without a value into deletions: ``deleted`` is true, the key is the id."""
-    deleted = (
-        (F.col("reason") == Reason.EMPTY.value) & F.col("value").isNull() & F.col("key").isNotNull()
-    )
-    return checked.withColumns(
-        {
-            "deleted": F.coalesce(deleted, F.lit(False)),
-            key: F.when(deleted, F.col("key").cast("string")).otherwise(F.col(key)),
-            "reason": F.when(F.coalesce(deleted, F.lit(False)), F.lit(None)).otherwise(
-                F.col("reason")
-            ),
-        }
-    )
+_ITEM_COLUMNS = ("item_id", "title", "artist_id", "album_id", "duration_ms")
 
 
 def _deletion(name: str, table: str, key: str) -> Target:
@@ -48,14 +30,25 @@ def _deletion(name: str, table: str, key: str) -> Target:
     return Scripted(name, (key,), (delete,), like=table)
 
 
-def newest(accepted: DataFrame, key: str) -> DataFrame:
-    """Keep the last record of each key: within a topic, a key's offsets are its order."""
-    columns = accepted.columns
-    return (
-        accepted.groupBy(key)
-        .agg(F.max_by(F.struct(*columns), "offset").alias("last"))
-        .select("last.*")
-    )
+def newest(accepted: pa.Table, key: str) -> pa.Table:
+    """Keep the last record of each key.
+
+    Within a partition offsets are the order, whatever the clocks say; of a key in several, which
+    is what a topic that gained partitions has, the one that arrived last counts.
+    """
+    in_partition = _last(accepted, (key, "partition"), "offset")
+    return _last(in_partition, (key,), "arrived_ms")
+
+
+def _last(table: pa.Table, keys: Sequence[str], by: str) -> pa.Table:
+    codes = [Coded.of(table.column(name).cast(pa.string())).codes for name in keys]
+    order = np.lexsort((table.column(by).to_numpy(), *reversed(codes)))
+    changes = np.zeros(len(order), bool)
+    for one in codes:
+        ordered = one[order]
+        changes[:-1] |= ordered[1:] != ordered[:-1]
+    changes[-1:] = True
+    return table.take(pa.array(order[changes]))
 
 
 def user_targets() -> list[Target]:
@@ -72,13 +65,14 @@ def user_targets() -> list[Target]:
     ]
 
 
-def user_deltas(accepted: DataFrame) -> Mapping[str, DataFrame]:
+def user_deltas(accepted: pa.Table) -> Mapping[str, pa.Table]:
     """Return the newest version of each user."""
     last = newest(accepted, "user_id")
-    users = last.filter("NOT deleted").select(
-        *_USER_COLUMNS[:-2], _time("registered"), _time("updated")
-    )
-    return {"users": users, "user_deletions": last.filter("deleted").select("user_id")}
+    users = _announced(last)
+    table = users.select(_USER_COLUMNS[:-2])
+    table = table.append_column("registered_at", _instants(users, "registered_ts"))
+    table = table.append_column("updated_at", _instants(users, "updated_ts"))
+    return {"users": table, "user_deletions": _deleted(last).select(["user_id"])}
 
 
 def item_targets() -> list[Target]:
@@ -146,29 +140,57 @@ def item_targets() -> list[Target]:
     ]
 
 
-def item_deltas(accepted: DataFrame) -> Mapping[str, DataFrame]:
+def item_deltas(accepted: pa.Table) -> Mapping[str, pa.Table]:
     """Return the newest version of each item, its artist, its album and its genres."""
     last = newest(accepted, "item_id")
-    items = last.filter("NOT deleted")
-    genres = items.select("item_id", F.posexplode("genres").alias("before", "genre"))
+    items = _announced(last)
+    by_artist = items.filter(pc.is_valid(items.column("artist_id")))
+    on_album = items.filter(pc.is_valid(items.column("album_id")))
     return {
-        "artists": items.filter("artist_id IS NOT NULL")
-        .select("artist_id", F.col("artist_name").alias("name"))
-        .distinct(),
-        "albums": items.filter("album_id IS NOT NULL")
-        .select("album_id", F.col("album_title").alias("title"), "artist_id")
-        .distinct(),
-        "items": items.select(
-            "item_id",
-            "title",
-            "artist_id",
-            "album_id",
-            "duration_ms",
-            _time("released"),
-            _time("updated"),
+        "artists": _distinct(by_artist, {"artist_id": "artist_id", "name": "artist_name"}),
+        "albums": _distinct(
+            on_album, {"album_id": "album_id", "title": "album_title", "artist_id": "artist_id"}
         ),
-        "item_genres": genres.filter("genre IS NOT NULL").select(
-            "item_id", "genre", (F.col("before") + 1).alias("position")
+        "items": pa.table(
+            {
+                **{name: items.column(name) for name in _ITEM_COLUMNS},
+                "released_at": _instants(items, "released_ts"),
+                "updated_at": _instants(items, "updated_ts"),
+            }
         ),
-        "item_deletions": last.filter("deleted").select("item_id"),
+        "item_genres": _genres(items),
+        "item_deletions": _deleted(last).select(["item_id"]),
     }
+
+
+def _genres(items: pa.Table) -> pa.Table:
+    listed = items.select(["item_id", "genres"]).combine_chunks()
+    genres = listed.column("genres").combine_chunks()
+    parent = pc.list_parent_indices(genres)
+    parents = parent.to_numpy()
+    first_of_item = np.searchsorted(parents, parents)
+    rows = pa.table(
+        {
+            "item_id": listed.column("item_id").take(parent),
+            "genre": pc.list_flatten(genres),
+            "position": pa.array(np.arange(len(parents)) - first_of_item + 1),
+        }
+    )
+    return rows.filter(pc.is_valid(rows.column("genre")))
+
+
+def _distinct(table: pa.Table, columns: Mapping[str, str]) -> pa.Table:
+    renamed = pa.table({name: table.column(source) for name, source in columns.items()})
+    return renamed.group_by(list(columns), use_threads=False).aggregate([])
+
+
+def _announced(last: pa.Table) -> pa.Table:
+    return last.filter(pc.invert(last.column("deleted")))
+
+
+def _deleted(last: pa.Table) -> pa.Table:
+    return last.filter(last.column("deleted"))
+
+
+def _instants(table: pa.Table, name: str) -> pa.ChunkedArray:
+    return table.column(name).cast(pa.timestamp("ms", tz="UTC"))

@@ -1,28 +1,41 @@
 """The streaming job: ``spark-submit streaming/job.py``."""
 
 import argparse
+import hashlib
 import re
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
+import psycopg2
+from kafka.errors import KafkaError
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 
 from database.engine import transaction
 from database.migrate import pending
-from encore.errors import EncoreError
+from encore.errors import EncoreError, ServiceUnavailableError
 from encore.events import Topics
 from encore.log import configure_logging, get_logger
 from encore.paths import encore_home
 from encore.settings import Settings, load_settings, redacted
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
-from encore.topics import ensure_topics, stamped_by_senders, topic_ids, wait_for_kafka
+from encore.topics import ensure_topics, stamped_by_senders, wait_for_kafka
 from streaming.features.catalogue import HalfLives
 from streaming.features.signal import SignalRules
+from streaming.folding import Keep, fold
+from streaming.metrics import Metrics, ProgressListener
 from streaming.startup import claim_settings, record_settings
+from streaming.stopping import Stop
 from streaming.stream import RunningStream, event_stream, item_stream, user_stream
 
 log = get_logger("streaming")
+
+_LOOK_SECONDS = 0.2
+_FOLD_SECONDS = 3600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,16 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
-        run(settings, settings.topics, available_now=options.available_now)
+        run(settings, settings.topics, options)
     except EncoreError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
-def run(settings: Settings, topics: Topics, *, available_now: bool) -> None:
+def run(settings: Settings, topics: Topics, options: argparse.Namespace) -> None:
     """Check what the job needs, start a query for each topic, and wait for them."""
     bootstrap, database = kafka_bootstrap_servers(), database_url()
     wait_for_kafka(bootstrap, timeout_seconds=60)
@@ -54,26 +65,106 @@ def run(settings: Settings, topics: Topics, *, available_now: bool) -> None:
     check_database(database, settings)
     log.info("settings", **redacted(settings))
     log.info("starting", kafka=bootstrap, database=redact_url(database))
-    spark = session(settings)
-    streams = open_streams(spark, settings, topics, bootstrap, database)
+    spark = SparkSession.builder.appName("encore-stream").getOrCreate()
+    stop = Stop()
     try:
-        queries = [stream.start(available_now=available_now) for stream in streams]
-        if available_now:
-            for query in queries:
-                query.awaitTermination()
-        else:
-            spark.streams.awaitAnyTermination()
-    except StreamingQueryException as error:
-        raise EncoreError(
-            f"the stream stopped: {explain(error)}\nEverything up to the last committed batch is "
-            f"counted, nothing twice; start it again to go on. Details: {encore_home() / 'logs'}"
-        ) from None
+        _count(spark, stop, bootstrap, database, settings, topics, options)
+        log.info("stopped")
     finally:
-        for query in spark.streams.active:
-            query.stop()
+        stop.done()
+
+
+def _count(
+    spark: SparkSession,
+    stop: Stop,
+    bootstrap: str,
+    database: str,
+    settings: Settings,
+    topics: Topics,
+    options: argparse.Namespace,
+) -> None:
+    metrics = Metrics()
+    with ExitStack() as opened:
+        opened.callback(spark.stop)
+        _watch(spark, metrics, settings, opened)
+        streams = []
+        for stream in (item_stream(topics), user_stream(topics), event_stream(topics, settings)):
+            streams.append(
+                RunningStream(
+                    spark,
+                    stream,
+                    bootstrap=bootstrap,
+                    database=database,
+                    scratch=_scratch(database),
+                    settings=settings,
+                    metrics=metrics,
+                    accept_topic_reset=options.accept_topic_reset,
+                )
+            )
+            opened.callback(streams[-1].close)
+        stop.on_signals(spark)
+        folding = _Folding(database, topics.events, Keep.of(settings))
+        folding.when_due()
+        for one in streams:
+            one.start(available_now=options.available_now)
+        _wait(streams, stop, folding)
+
+
+def _watch(spark: SparkSession, metrics: Metrics, settings: Settings, opened: ExitStack) -> None:
+    """Serve the metrics, if a port is set."""
+    spark.streams.addListener(ProgressListener(metrics))
+    port, host = settings.stream_metrics_port, settings.stream_metrics_host
+    if not port:
+        return
+    try:
+        server = metrics.serve(port, host)
+    except OSError as error:
+        raise EncoreError(
+            f"STREAM_METRICS_PORT={port}: {error.strerror} at {host}. Choose a free port, or 0."
+        ) from None
+    opened.callback(server.server_close)
+    opened.callback(server.shutdown)
+    log.info("metrics", url=f"http://{host}:{port}/metrics")
+
+
+class _Folding:
+    """Folds old rows at the start and every hour."""
+
+    def __init__(self, database: str, topic: str, keep: Keep) -> None:
+        self._database = database
+        self._topic = topic
+        self._keep = keep
+        self._due = 0.0
+
+    def when_due(self) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _FOLD_SECONDS
+        if self._keep == Keep(None, None):
+            return
+        try:
+            fold(self._database, self._topic, self._keep, datetime.now(UTC))
+        except (psycopg2.Error, EncoreError) as error:
+            log.warning("not folded, next try in an hour", because=str(error).strip())
+
+
+def _wait(streams: Sequence[RunningStream], stop: Stop, folding: _Folding) -> None:
+    """Wait for a request to stop, or for the first query to fail, or for all to end."""
+    while not stop.requested.wait(_LOOK_SECONDS):
+        folding.when_due()
         for stream in streams:
-            stream.close()
-        spark.stop()
+            error = stream.failure()
+            if error:
+                with suppress(ServiceUnavailableError, KafkaError):
+                    stream.refuse_another_topic()  # of which Spark tells lost offsets, if anything
+                raise EncoreError(
+                    f"the stream stopped: {explain(error)}\nEverything up to the last committed "
+                    "batch is counted, nothing twice; start it again to go on. "
+                    f"Details: {encore_home() / 'logs'}"
+                )
+        if not any(stream.is_active for stream in streams):
+            return
+    log.info("stopping", because="asked to", after="the batch in hand")
 
 
 def explain(error: StreamingQueryException) -> str:
@@ -82,7 +173,7 @@ def explain(error: StreamingQueryException) -> str:
     python = re.findall(r"^\s*(?:\w+\.)+\w*Error: (.+)", text, flags=re.MULTILINE)
     spark = re.search(r"terminated with exception: (.+)", text)
     cause = python[-1] if python else spark.group(1) if spark else text
-    return str(cause).strip()[:500]
+    return str(cause).strip()[:600]
 
 
 def check_database(database: str, settings: Settings) -> None:
@@ -106,33 +197,10 @@ def check_database(database: str, settings: Settings) -> None:
         )
 
 
-def session(settings: Settings) -> SparkSession:
-    """Return the Spark session of the submitted application."""
-    return (
-        SparkSession.builder.appName("encore-stream")
-        .config("spark.sql.shuffle.partitions", settings.stream_shuffle_partitions)
-        .getOrCreate()
-    )
-
-
-def open_streams(
-    spark: SparkSession, settings: Settings, topics: Topics, bootstrap: str, database: str
-) -> list[RunningStream]:
-    """Open a stream for each topic: entities first, so that events find them known."""
-    checkpoints = settings.stream_checkpoint or f"file://{encore_home() / 'checkpoints'}"
-    ids = topic_ids(bootstrap, topics.all())
-    return [
-        RunningStream(
-            spark,
-            stream,
-            bootstrap=bootstrap,
-            database=database,
-            topic_id=ids[stream.topic],
-            checkpoints=checkpoints,
-            settings=settings,
-        )
-        for stream in (item_stream(topics), user_stream(topics), event_stream(topics, settings))
-    ]
+def _scratch(database: str) -> Path:
+    """Return the folder of this database's checkpoints; the sink's claim keeps others out."""
+    mark = hashlib.sha256(redact_url(database).encode()).hexdigest()[:12]
+    return encore_home() / "checkpoints" / mark
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -141,6 +209,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--available-now",
         action="store_true",
         help="count what is in Kafka by now, then end",
+    )
+    parser.add_argument(
+        "--accept-topic-reset",
+        action="store_true",
+        help="count a topic that was deleted and made anew from its beginning, on top of what is "
+        "counted",
     )
     return parser.parse_args(arguments)
 

@@ -1,8 +1,10 @@
 """Rejected records, kept as they were."""
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from collections.abc import Sequence
 
+import pyarrow as pa
+
+from streaming.records import Rejected
 from streaming.sink.merge import Scripted, Target
 
 REJECTED = "rejected_events"
@@ -26,20 +28,22 @@ def rejected_target() -> Target:
     return Scripted(REJECTED, _COLUMNS, (insert,), like=REJECTED)
 
 
-def rejected_rows(checked: DataFrame, topic: str, topic_id: str) -> DataFrame:
-    """Return the rows of the records that have a reason."""
-    return checked.filter(F.col("reason").isNotNull()).select(
-        F.lit(topic).alias("topic"),
-        F.lit(topic_id).alias("topic_id"),
-        "partition",
-        "offset",
-        "reason",
-        "field",
-        _bytea("key").alias("key"),
-        _bytea("value").alias("raw"),
-        "arrived_at",
+def rejected_rows(rejected: Sequence[Rejected], topic: str, topic_id: str) -> pa.Table:
+    """Return the rows of rejected records, bytes as PostgreSQL reads them."""
+    return pa.table(
+        {
+            "topic": pa.array([topic] * len(rejected)),
+            "topic_id": pa.array([topic_id] * len(rejected)),
+            "partition": pa.array([one.partition for one in rejected], pa.int32()),
+            "offset": pa.array([one.offset for one in rejected], pa.int64()),
+            "reason": pa.array([one.breach.reason.value for one in rejected], pa.string()),
+            "field": pa.array([one.breach.field for one in rejected], pa.string()),
+            "key": pa.array([_bytea(one.key) for one in rejected], pa.string()),
+            "raw": pa.array([_bytea(one.value) for one in rejected], pa.string()),
+            "arrived_at": pa.array([one.arrived_ms for one in rejected], pa.timestamp("ms", "UTC")),
+        }
     )
 
 
-def _bytea(name: str) -> Column:
-    return F.concat(F.lit("\\x"), F.hex(name))
+def _bytea(value: bytes | None) -> str | None:
+    return None if value is None else "\\x" + value.hex()

@@ -1,11 +1,12 @@
-"""One topic as a running query: source, parse, check, deduplicate, deltas, sink."""
+"""One topic as a running query: source, the task that does the work, the sink."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from encore.events import EVENT_FIELDS, ITEM_FIELDS, USER_FIELDS, Field, Topics
@@ -13,68 +14,31 @@ from encore.log import get_logger
 from encore.settings import Settings
 from streaming import entities
 from streaming.checkpoint import Checkpoint
-from streaming.deduplicate import drop_duplicates
-from streaming.features.catalogue import HalfLives, feature_deltas, feature_targets
-from streaming.features.signal import SignalRules, with_signal
-from streaming.parse import check, event_rules, parse
-from streaming.rejects import REJECTED, rejected_rows, rejected_target
+from streaming.event_rules import event_rules
+from streaming.features.catalogue import FeatureDeltas, HalfLives, feature_targets
+from streaming.features.signal import UNUSED, SignalRules
+from streaming.metrics import Metrics
+from streaming.records import Decoder
+from streaming.seen import seen_target
 from streaming.sink.merge import Target
-from streaming.sink.postgres import Deltas, PostgresSink
-from streaming.sink.progress import Recorded, Tally
-from streaming.source import read_topic
-from streaming.startup import beginning, checkpoint_location, describe, mistrust
+from streaming.source import as_text, read_topic
+from streaming.startup import beginning
+from streaming.task import Deltas
+from streaming.writer import BatchWriter, Stream
 
 log = get_logger("streaming")
-
-Transform = Callable[[DataFrame], DataFrame]
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The oldest and newest event time of a batch's accepted records."""
-
-    oldest: datetime
-    newest: datetime
-
-
-@dataclass(frozen=True)
-class Stream:
-    """What is done with one topic.
-
-    ``prepare`` goes from Kafka's records to checked ones and is the streaming part; ``deltas``
-    goes from a micro-batch's accepted records to the rows for each target. ``happened_at`` says
-    when a record happened, NULL where that is not known.
-    """
-
-    topic: str
-    targets: Sequence[Target]
-    prepare: Transform
-    deltas: Callable[[DataFrame, Bounds], Mapping[str, DataFrame]]
-    happened_at: Column
-    compacted: bool
 
 
 def event_stream(topics: Topics, settings: Settings) -> Stream:
     """Return the stream of events into the feature tables."""
     rules, half_lives = SignalRules.of(settings), HalfLives.of(settings)
     tolerance_ms = round(settings.stream_future_tolerance_minutes * 60_000)
-    horizon = timedelta(hours=settings.stream_duplicate_horizon_hours)
-
-    def prepare(records: DataFrame) -> DataFrame:
-        checked = check(parse(records, EVENT_FIELDS), EVENT_FIELDS, rules=event_rules(tolerance_ms))
-        return drop_duplicates(checked, horizon)
-
-    def deltas(accepted: DataFrame, bounds: Bounds) -> Mapping[str, DataFrame]:
-        events = with_signal(accepted, rules)
-        return feature_deltas(events, half_lives, bounds.oldest, bounds.newest)
-
     return Stream(
         topic=topics.events,
-        targets=feature_targets(half_lives),
-        prepare=prepare,
-        deltas=deltas,
-        happened_at=F.timestamp_millis("event_ts"),
-        compacted=False,
+        targets=[*feature_targets(half_lives), seen_target()],
+        decoder=Decoder(EVENT_FIELDS, event_rules(tolerance_ms), unused=UNUSED),
+        deltas=FeatureDeltas(rules, half_lives),
+        horizon=timedelta(hours=settings.stream_duplicate_horizon_hours),
     )
 
 
@@ -93,23 +57,9 @@ def item_stream(topics: Topics) -> Stream:
 
 
 def _entity_stream(
-    topic: str,
-    fields: Sequence[Field],
-    key: str,
-    targets: Sequence[Target],
-    deltas: Callable[[DataFrame], Mapping[str, DataFrame]],
+    topic: str, fields: Sequence[Field], key: str, targets: Sequence[Target], deltas: Deltas
 ) -> Stream:
-    def prepare(records: DataFrame) -> DataFrame:
-        return entities.with_tombstones(check(parse(records, fields), fields), key)
-
-    return Stream(
-        topic=topic,
-        targets=targets,
-        prepare=prepare,
-        deltas=lambda accepted, _: deltas(accepted),
-        happened_at=F.lit(None).cast("timestamp"),
-        compacted=True,
-    )
+    return Stream(topic, targets, Decoder(fields, deletes=key), deltas, horizon=None)
 
 
 class RunningStream:
@@ -122,145 +72,84 @@ class RunningStream:
         *,
         bootstrap: str,
         database: str,
-        topic_id: str,
-        checkpoints: str,
+        scratch: Path,
         settings: Settings,
+        metrics: Metrics,
+        accept_topic_reset: bool = False,
     ) -> None:
-        """Open the sink and settle where to begin.
+        """Open the sink and settle where to begin; ``scratch`` is a folder on the driver.
 
         Raises:
-            EncoreError: the recorded offsets do not fit the topic (see streaming.startup).
+            EncoreError: the recorded offsets do not fit the topic (see streaming.startup), or
+                another job counts it.
         """
         self._spark = spark
-        self._stream = stream
+        self._topic = stream.topic
         self._bootstrap = bootstrap
-        self._topic_id = topic_id
         self._settings = settings
-        self._horizon = timedelta(hours=settings.stream_duplicate_horizon_hours)
-        targets = [*stream.targets, rejected_target()]
-        self._sink = PostgresSink(
-            database, stream.topic, topic_id, targets, compacted=stream.compacted
+        self._query: StreamingQuery | None = None
+        self._busy = threading.Lock()
+        self._writer = BatchWriter(
+            spark,
+            stream,
+            bootstrap=bootstrap,
+            database=database,
+            scratch=scratch,
+            settings=settings,
+            metrics=metrics,
         )
-        recorded = self._sink.open()
-        location = checkpoint_location(
-            checkpoints, stream.topic, topic_id, settings.stream_shuffle_partitions
-        )
-        self._ends: Mapping[int, int] | None = None
-        self._checkpoint = Checkpoint(spark, location, stream.topic)
-        self._set_aside_if_mistrusted(recorded)
-        self._beginning = beginning(bootstrap, stream.topic, recorded, self._horizon)
-        self._sink.begin(self._beginning.counting)
+        recorded = self._writer.sink.open(accept_reset=accept_topic_reset)
+        self._beginning = beginning(bootstrap, stream.topic, recorded)
+        self._writer.sink.begin(self._beginning)
+        self._checkpoint = Checkpoint(scratch / stream.topic)
 
-    def start(self, *, available_now: bool) -> StreamingQuery:
+    def start(self, *, available_now: bool) -> None:
         """Start the query; with ``available_now`` it ends with what is in Kafka by now."""
         records = read_topic(
             self._spark,
             self._bootstrap,
-            self._stream.topic,
-            self._beginning.reading,
+            self._topic,
+            self._beginning,
             self._settings.stream_max_offsets_per_trigger,
         )
         writer = (
-            self._stream.prepare(records)
-            .writeStream.queryName(self._stream.topic)
+            records.writeStream.queryName(self._topic)
             .option("checkpointLocation", self._checkpoint.location)
             .foreachBatch(self._write_batch)
         )
-        log.info(
-            "reading",
-            topic=self._stream.topic,
-            checkpoint=self._checkpoint.location,
-            without_checkpoint_from=describe(self._beginning),
-        )
-        if available_now:
-            return writer.trigger(availableNow=True).start()
+        log.info("reading", topic=self._topic, offsets=as_text(self._beginning))
         interval = f"{round(self._settings.stream_trigger_seconds * 1000)} milliseconds"
-        return writer.trigger(processingTime=interval).start()
+        trigger = {"availableNow": True} if available_now else {"processingTime": interval}
+        self._query = writer.trigger(**trigger).start()
+
+    def wait(self) -> None:
+        """Wait until the query ends; raise what ended it."""
+        if self._query is not None:
+            self._query.awaitTermination()
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether the query runs."""
+        return self._query is not None and self._query.isActive
+
+    def failure(self) -> StreamingQueryException | None:
+        """Return what ended the query, if it failed."""
+        return self._query.exception() if self._query else None
+
+    def refuse_another_topic(self) -> None:
+        """Refuse a topic made anew since the start (see :class:`streaming.writer.BatchWriter`)."""
+        self._writer.refuse_another_topic()
 
     def close(self) -> None:
-        """Drop the staging tables."""
-        self._sink.close()
-
-    def _set_aside_if_mistrusted(self, recorded: Mapping[int, Recorded]) -> None:
-        now = datetime.now(UTC)
-        why = mistrust(self._checkpoint, recorded, self._horizon, now)
-        if why:
-            aside = self._checkpoint.set_aside(now.strftime("aside-%Y%m%dT%H%M%S.%f"))
-            log.warning("checkpoint set aside", because=why, now_at=aside)
+        """Let the batch in hand end; then end the query, drop staging and checkpoint."""
+        self._writer.end()
+        with self._busy:
+            if self._query is not None:
+                self._query.stop()
+        self._writer.sink.close()
+        self._checkpoint.remove()
 
     def _write_batch(self, batch: DataFrame, number: int) -> None:
-        ends = self._checkpoint.batch_ends(number)
-        held: list[DataFrame] = []
-
-        def compute(recorded: Mapping[int, int]) -> Deltas:
-            # Mostly a batch begins where the last one ended. A filter would change with each,
-            # and Spark would compile the whole plan again.
-            fresh = batch if recorded == self._ends else batch.filter(_uncounted(recorded))
-            held.append(fresh.localCheckpoint(eager=False))
-            return self._compute(held[-1])
-
-        try:
-            self._sink.write(number, ends, compute)
-            self._ends = ends
-        finally:
-            for frame in held:
-                _release(frame)
-
-    def _compute(self, fresh: DataFrame) -> Deltas:
-        tallies, bounds = self._tally(fresh)
-        accepted = fresh.filter(F.col("reason").isNull())
-        frames = {
-            **self._stream.deltas(accepted, bounds),
-            REJECTED: rejected_rows(fresh, self._stream.topic, self._topic_id),
-        }
-        return Deltas(tallies, frames)
-
-    def _tally(self, fresh: DataFrame) -> tuple[list[Tally], Bounds]:
-        late_after = F.expr(
-            f"INTERVAL {round(self._settings.stream_late_after_minutes * 60)} SECONDS"
-        )
-        accepted = F.col("reason").isNull()
-        late = accepted & (F.col("arrived_at") - self._stream.happened_at >= late_after)
-        rows = (
-            fresh.groupBy("partition")
-            .agg(
-                F.count_if(accepted).alias("accepted"),
-                F.count_if(late).alias("late"),
-                F.count_if(~accepted).alias("rejected"),
-                F.min(F.unix_millis(self._stream.happened_at)).alias("oldest"),
-                F.max(F.unix_millis(self._stream.happened_at)).alias("newest"),
-                F.max(F.unix_micros("arrived_at")).alias("arrived_us"),
-            )
-            .collect()
-        )
-        tallies = [
-            Tally(row.partition, row.accepted, row.late, row.rejected, _utc(row.arrived_us))
-            for row in rows
-        ]
-        return tallies, _bounds([row.oldest for row in rows], [row.newest for row in rows])
-
-
-def _release(frame: DataFrame) -> None:
-    """Give back the blocks of a local checkpoint, which Spark keeps until some later collection."""
-    frame._jdf.queryExecution().logical().rdd().unpersist(False)
-
-
-def _uncounted(recorded: Mapping[int, int]) -> Column:
-    """Return whether a record lies at or after its partition's recorded offset."""
-    counted = F.lit(False)
-    for partition, offset in recorded.items():
-        counted = counted | ((F.col("partition") == partition) & (F.col("offset") < offset))
-    return ~counted
-
-
-def _bounds(oldest: Sequence[int | None], newest: Sequence[int | None]) -> Bounds:
-    known_oldest = [one for one in oldest if one is not None]
-    known_newest = [one for one in newest if one is not None]
-    if not known_oldest:
-        now = datetime.now(UTC)
-        return Bounds(now, now)
-    return Bounds(_utc(min(known_oldest) * 1000), _utc(max(known_newest) * 1000))
-
-
-def _utc(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+        with self._busy:
+            if not self._writer.ending:
+                self._writer.write(batch, number, self._checkpoint.batch_ends(number))

@@ -21,11 +21,16 @@ KEYS = {
     "minute_users": ("minute", "user_id"),
 }
 DERIVED = {"heat"}  # checked by a test of its own
+LISTS = {
+    "item_listeners": "SELECT DISTINCT item_id, bucket_start, unnest(user_ids) AS user_id "
+    "FROM item_listeners",
+    "minute_users": "SELECT DISTINCT minute, unnest(user_ids) AS user_id FROM minute_users",
+}
 
 
 def read_table(cursor: extensions.cursor, name: str, key: tuple[str, ...]) -> Table:
     """Return a table by its key."""
-    cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
+    cursor.execute(LISTS.get(name) or sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
     names = [column.name for column in cursor.description or ()]
     table: Table = {}
     for values in cursor.fetchall():

@@ -6,6 +6,7 @@ with the stream, so that an error in one of the two shows as a difference.
 
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -119,27 +120,40 @@ def _decode(value: bytes | None) -> Row:
     if len(value) > 262_144:
         raise BreachError("too_large", None)
     try:
-        event = json.loads(value.decode("utf-8"))
+        event = json.loads(value.decode("utf-8"), parse_constant=_no_json, parse_int=_whole_number)
+        json.dumps(event, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
     except UnicodeDecodeError:
         raise BreachError("invalid_utf8", None) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BreachError("malformed_json", None) from None
     if not isinstance(event, dict):
         raise BreachError("malformed_json", None)
     return event
 
 
+def _no_json(word: str) -> None:
+    """Refuse NaN and Infinity, which Python would read."""
+    raise ValueError(word)
+
+
+def _whole_number(digits: str) -> int:
+    """Read an integer; of thousands of digits, which Python refuses, one as much out of range."""
+    return int(digits[:400])
+
+
 def _has_type(value: object, kind: str) -> bool:
     if kind == "integer":
         return type(value) is int and -(2**63) <= value < 2**63
     if kind == "number":
-        return type(value) in (int, float)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return abs(value) <= sys.float_info.max
     return isinstance(value, str)  # the records of the tests hold text as text
 
 
 def _check_field(name: str, value: Any) -> None:
     kind, required, least, greatest, longest = FIELDS[name]
-    if value is None or value == "":
+    if value is None or (value == "" and required):
         if required:
             raise BreachError("missing", name)
         return

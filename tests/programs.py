@@ -14,7 +14,21 @@ import psutil
 
 def encore(*arguments: str, env: Mapping[str, str], timeout: float = 300) -> str:
     """Run an ``encore`` command to its end; return what it printed, fail if it failed."""
-    done = subprocess.run(
+    done = encore_outcome(*arguments, env=env, timeout=timeout)
+    assert done.returncode == 0, f"encore {arguments}: {done.returncode}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def encore_exit(*arguments: str, env: Mapping[str, str], timeout: float = 300) -> int:
+    """Run an ``encore`` command that need not succeed to its end; return its exit code."""
+    return encore_outcome(*arguments, env=env, timeout=timeout).returncode
+
+
+def encore_outcome(
+    *arguments: str, env: Mapping[str, str], timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run an ``encore`` command that need not succeed to its end; return what became of it."""
+    return subprocess.run(
         [sys.executable, "-m", "encore", *arguments],
         env={**os.environ, **env},
         capture_output=True,
@@ -22,8 +36,6 @@ def encore(*arguments: str, env: Mapping[str, str], timeout: float = 300) -> str
         timeout=timeout,
         check=False,
     )
-    assert done.returncode == 0, f"encore {arguments}: {done.returncode}\n{done.stderr[-4000:]}"
-    return done.stdout
 
 
 @contextmanager
@@ -65,8 +77,21 @@ class Program:
 
     def end(self, ask: signal.Signals, *, timeout: float) -> int:
         """Ask the process to end; return its exit code, fail if it does not end in time."""
-        self._process.send_signal(ask)
+        self.ask(ask)
+        return self.ends(timeout=timeout)
+
+    def ask(self, signal_: signal.Signals) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(signal_)
+
+    def ends(self, *, timeout: float) -> int:
+        """Wait for the process to end by itself; return its exit code, fail if it does not."""
         return self._process.wait(timeout=timeout)
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether the process has not ended."""
+        return self._process.poll() is None
 
     def wait_until(self, condition: Callable[[], bool], *, timeout: float, what: str) -> None:
         """Wait for a condition; fail when it does not come, or the command ends before."""

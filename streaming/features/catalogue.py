@@ -1,16 +1,27 @@
-"""Which deltas a micro-batch of events has, and how each is merged into its table."""
+"""Which deltas events have, and how each is merged into its table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from pyspark.sql import DataFrame
+import pyarrow as pa
 
 from encore.settings import Settings
 from streaming.features import items, platform, users
-from streaming.features.decay import spans
-from streaming.features.signal import LISTENING
-from streaming.sink.merge import Add, AddDecayed, Additive, Earliest, Heat, Latest, Rule, Target
+from streaming.features.signal import LISTENING, SignalRules, events_of
+from streaming.features.times import DAY_US, FIVE_MINUTES_US, HOUR_US
+from streaming.folding import KEPT, LISTENERS_BUCKET
+from streaming.sink.merge import (
+    Add,
+    AddDecayed,
+    Additive,
+    Appended,
+    Earliest,
+    Heat,
+    Latest,
+    Rule,
+    Target,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +40,45 @@ class HalfLives:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FeatureDeltas:
+    """Turns accepted events, as the columns of the contract, into the delta of each table."""
+
+    rules: SignalRules
+    half_lives: HalfLives
+
+    def __call__(self, accepted: pa.Table) -> Mapping[str, pa.Table]:
+        """Return the rows for each feature table."""
+        events = events_of(accepted, self.rules)
+        return {
+            "item_counts_5m": items.item_counts(events, FIVE_MINUTES_US),
+            "item_counts_hour": items.item_counts(events, HOUR_US),
+            "item_counts_day": items.item_counts(events, DAY_US),
+            "item_listeners": items.item_listeners(events),
+            "item_trends": items.item_trends(events, self.half_lives.trend),
+            "user_counts_day": users.user_counts_day(events),
+            "user_item_affinity": users.user_item_affinity(events, self.half_lives.affinity),
+            "session_counts": users.session_counts(events),
+            "platform_activity_minute": platform.platform_activity_minute(events),
+            "minute_users": platform.minute_users(events),
+        }
+
+
 def feature_targets(half_lives: HalfLives) -> list[Target]:
     """Return the feature tables of events, in the order in which they are merged."""
     counts: dict[str, Rule] = dict.fromkeys(LISTENING, Add())
+    by_item = ("item_id", "bucket_start")
     seen: dict[str, Rule] = {"first_at": Earliest(), "last_at": Latest()}
     return [
-        Additive("item_counts_5m", ("item_id", "bucket_start"), counts),
-        Additive("item_counts_hour", ("item_id", "bucket_start"), counts),
-        Additive("item_counts_day", ("item_id", "bucket_start"), counts),
-        Additive("item_listeners", ("item_id", "bucket_start", "user_id"), {}),
-        Additive("item_trends", ("country", "item_id"), _trend_rules(half_lives.trend)),
+        Additive("item_counts_5m", by_item, counts, shared=True, only=KEPT["item_counts_5m"]),
+        Additive("item_counts_hour", by_item, counts, shared=True, only=KEPT["item_counts_hour"]),
+        Additive("item_counts_day", by_item, counts, shared=True),
+        Appended(
+            "item_listeners", (*by_item, "user_ids"), altered={"bucket_start": LISTENERS_BUCKET}
+        ),
+        Additive(
+            "item_trends", ("country", "item_id"), _trend_rules(half_lives.trend), shared=True
+        ),
         Additive("user_counts_day", ("user_id", "day"), {"events": Add(), **counts, **seen}),
         Additive(
             "user_item_affinity",
@@ -50,29 +90,10 @@ def feature_targets(half_lives: HalfLives) -> list[Target]:
             "platform_activity_minute",
             ("minute", "event_type", "country", "device", "level"),
             {"events": Add()},
+            shared=True,
         ),
-        Additive("minute_users", ("minute", "user_id"), {}),
+        Appended("minute_users", ("minute", "user_ids")),
     ]
-
-
-def feature_deltas(
-    events: DataFrame, half_lives: HalfLives, oldest: datetime, newest: datetime
-) -> Mapping[str, DataFrame]:
-    """Return the delta of each feature table; ``oldest`` and ``newest`` bound the event times."""
-    affinity_spans = spans(oldest, newest, half_lives.affinity)
-    trend_spans = spans(oldest, newest, half_lives.trend)
-    return {
-        "item_counts_5m": items.item_counts(events, items.five_minutes()),
-        "item_counts_hour": items.item_counts(events, items.hour()),
-        "item_counts_day": items.item_counts(events, items.day()),
-        "item_listeners": items.item_listeners(events),
-        "item_trends": items.item_trends(events, half_lives.trend, trend_spans),
-        "user_counts_day": users.user_counts_day(events),
-        "user_item_affinity": users.user_item_affinity(events, half_lives.affinity, affinity_spans),
-        "session_counts": users.session_counts(events),
-        "platform_activity_minute": platform.platform_activity_minute(events),
-        "minute_users": platform.minute_users(events),
-    }
 
 
 def _trend_rules(half_life: timedelta) -> dict[str, Rule]:

@@ -1,63 +1,60 @@
 """Features of items: activity by time, distinct listeners, trends."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
 
-from streaming.features.decay import Span, decayed_sum
-from streaming.features.signal import LISTENING, on_items, sums
-
-_FIVE_MINUTES_US = 300_000_000
-
-
-def five_minutes() -> Column:
-    """Return the start of the five minutes of an event."""
-    micros = F.unix_micros("event_at")
-    return F.timestamp_micros(micros - F.pmod(micros, F.lit(_FIVE_MINUTES_US)))
+from streaming.features.grouping import Groups, Integers, text_arrays
+from streaming.features.signal import LISTENING, Events
+from streaming.features.times import FIVE_MINUTES_US, bucket, instants, microseconds
 
 
-def hour() -> Column:
-    """Return the start of the hour of an event."""
-    return F.date_trunc("hour", "event_at")
-
-
-def day() -> Column:
-    """Return the start of the day (UTC) of an event."""
-    return F.date_trunc("day", "event_at")
-
-
-def item_counts(events: DataFrame, bucket: Column) -> DataFrame:
+def item_counts(events: Events, width_us: int) -> pa.Table:
     """Count activity by item and bucket of event time."""
-    return (
-        on_items(events)
-        .groupBy("item_id", bucket.alias("bucket_start"))
-        .agg(*sums(*LISTENING))
-        .select("item_id", "bucket_start", *LISTENING)
+    on_items = events.at(events.on_items)
+    groups = Groups(on_items.item.codes, bucket(on_items.at_us, width_us))
+    return pa.table(
+        {
+            "item_id": on_items.item.texts(groups.key(0)),
+            "bucket_start": instants(groups.key(1)),
+            **{name: groups.sum(on_items.counts[name]) for name in LISTENING},
+        }
     )
 
 
-def item_listeners(events: DataFrame) -> DataFrame:
-    """List who played which item in which five minutes."""
-    return (
-        events.filter("plays = 1")
-        .select("item_id", five_minutes().alias("bucket_start"), "user_id")
-        .distinct()
+def item_listeners(events: Events) -> pa.Table:
+    """List who played which item in which five minutes, each once."""
+    plays = events.at(events.played & events.item.known)
+    groups = Groups(plays.item.codes, bucket(plays.at_us, FIVE_MINUTES_US), plays.user.codes)
+    lists = Groups(groups.key(0), groups.key(1))
+    return pa.table(
+        {
+            "item_id": plays.item.texts(lists.key(0)),
+            "bucket_start": instants(lists.key(1)),
+            "user_ids": text_arrays(plays.user.texts(groups.key(2)), lists.bounds),
+        }
     )
 
 
-def item_trends(events: DataFrame, half_life: timedelta, within: Sequence[Span]) -> DataFrame:
+def item_trends(events: Events, half_life: timedelta) -> pa.Table:
     """Sum decayed signals by item: everywhere (country '') and in the country of the event."""
-    countries = F.array_distinct(F.array(F.lit(""), F.coalesce("country", F.lit(""))))
-    return (
-        on_items(events)
-        .filter("signal <> 0")
-        .select("item_id", "signal", "event_at", F.explode(countries).alias("country"))
-        .groupBy("country", "item_id")
-        .agg(
-            decayed_sum("signal", "event_at", half_life, within).alias("score"),
-            F.max("event_at").alias("as_of"),
-        )
-        .select("country", "item_id", "score", "as_of")
+    told = events.at(events.on_items & (events.signal != 0))
+    here = told.at(~told.country.among(""))
+    everywhere = _trends(told, np.zeros(len(told.at_us), np.int64), pa.array([""]), half_life)
+    by_country = _trends(here, here.country.codes, here.country.names, half_life)
+    return pa.concat_tables([everywhere, by_country])
+
+
+def _trends(
+    events: Events, country: Integers, countries: pa.Array, half_life: timedelta
+) -> pa.Table:
+    groups = Groups(country, events.item.codes)
+    return pa.table(
+        {
+            "country": countries.take(pa.array(groups.key(0))),
+            "item_id": events.item.texts(groups.key(1)),
+            "score": groups.decayed_sum(events.signal, events.at_us, microseconds(half_life)),
+            "as_of": instants(groups.greatest(events.at_us)),
+        }
     )

@@ -1,25 +1,40 @@
 """Features of the platform as a whole, by minute of event time."""
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import pyarrow as pa
 
-_DIMENSIONS = ("country", "device", "level")
-
-
-def _minute() -> Column:
-    return F.date_trunc("minute", "event_at").alias("minute")
+from streaming.features.grouping import Groups, text_arrays
+from streaming.features.signal import Events
+from streaming.features.times import MINUTE_US, bucket, instants
 
 
-def platform_activity_minute(events: DataFrame) -> DataFrame:
+def platform_activity_minute(events: Events) -> pa.Table:
     """Count events by minute, type, country, device and level; empty where not given."""
-    given = [F.coalesce(name, F.lit("")).alias(name) for name in _DIMENSIONS]
-    return (
-        events.groupBy(_minute(), "event_type", *given)
-        .agg(F.count(F.lit(1)).alias("events"))
-        .select("minute", "event_type", *_DIMENSIONS, "events")
+    dimensions = {
+        "event_type": events.kind,
+        "country": events.country,
+        "device": events.device,
+        "level": events.level,
+    }
+    groups = Groups(bucket(events.at_us, MINUTE_US), *(one.codes for one in dimensions.values()))
+    return pa.table(
+        {
+            "minute": instants(groups.key(0)),
+            **{
+                name: one.texts(groups.key(number))
+                for number, (name, one) in enumerate(dimensions.items(), start=1)
+            },
+            "events": groups.sizes,
+        }
     )
 
 
-def minute_users(events: DataFrame) -> DataFrame:
-    """List who was active in which minute."""
-    return events.select(_minute(), "user_id").distinct()
+def minute_users(events: Events) -> pa.Table:
+    """List who was active in which minute, each once."""
+    groups = Groups(bucket(events.at_us, MINUTE_US), events.user.codes)
+    minutes = Groups(groups.key(0))
+    return pa.table(
+        {
+            "minute": instants(minutes.key()),
+            "user_ids": text_arrays(events.user.texts(groups.key(1)), minutes.bounds),
+        }
+    )

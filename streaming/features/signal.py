@@ -6,10 +6,12 @@ The one definition of complete, partial, skip and signal: see docs/tables.md.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from encore.settings import Settings
+from streaming.features.grouping import Coded, Floats, Integers, Mask
 
 LISTENING = (
     "plays",
@@ -21,6 +23,7 @@ LISTENING = (
     "playlist_adds",
     "ms_played",
 )
+UNUSED = ("schema_version", "city", "lat", "lon")  # fields of the contract that no feature reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +55,86 @@ class SignalRules:
         }
 
 
-def with_signal(accepted: DataFrame, rules: SignalRules) -> DataFrame:
-    """Add ``event_at``, one 0/1 column for each count of :data:`LISTENING`, and ``signal``.
+@dataclass(frozen=True)
+class Events:
+    """Accepted events as columns of one length.
 
-    Expects the columns of the event contract. ``signal`` is in complete plays: the share of the
-    track played (0 for a skip), and the weights of a like, an unlike (negative) and a playlist
-    addition.
+    ``at_us`` is the event time in microseconds since 1970. ``counts`` has one column of integers
+    for each name of :data:`LISTENING`. ``signal`` is in complete plays: the share of the track
+    played (0 for a skip), and the weights of a like, an unlike (negative) and a playlist
+    addition. ``country``, ``device`` and ``level`` are empty where not given.
     """
-    share = F.least(F.lit(1.0), F.col("ms_played") / F.col("duration_ms"))
-    play = _is("listen")
-    complete = play & (share >= rules.complete_ratio)
-    skip = play & (share < rules.skip_ratio)
+
+    kind: Coded
+    user: Coded
+    item: Coded
+    session: Coded
+    country: Coded
+    device: Coded
+    level: Coded
+    at_us: Integers
+    counts: Mapping[str, Integers]
+    signal: Floats
+
+    @property
+    def played(self) -> Mask:
+        """Return which events are plays."""
+        return np.asarray(self.counts["plays"] == 1)
+
+    @property
+    def on_items(self) -> Mask:
+        """Return which events say something of an item."""
+        acts = ("listen", "like", "unlike", "dislike", "playlist_add")
+        return np.asarray(self.kind.among(*acts) & self.item.known)
+
+    def at(self, rows: Mask) -> "Events":
+        """Keep some rows."""
+        return Events(
+            kind=self.kind.at(rows),
+            user=self.user.at(rows),
+            item=self.item.at(rows),
+            session=self.session.at(rows),
+            country=self.country.at(rows),
+            device=self.device.at(rows),
+            level=self.level.at(rows),
+            at_us=self.at_us[rows],
+            counts={name: column[rows] for name, column in self.counts.items()},
+            signal=self.signal[rows],
+        )
+
+
+def events_of(accepted: pa.Table, rules: SignalRules) -> Events:
+    """Return accepted events, given as the columns of the event contract."""
+    kind = Coded.of(accepted.column("event_type"))
+    country, device, level = (
+        Coded.of(pc.fill_null(accepted.column(name), "")) for name in ("country", "device", "level")
+    )
+    played_ms, length_ms = _whole(accepted, "ms_played"), _whole(accepted, "duration_ms")
+    play = kind.among("listen")
+    share = np.minimum(1.0, played_ms / np.maximum(length_ms, 1))
+    complete, skip = play & (share >= rules.complete_ratio), play & (share < rules.skip_ratio)
+    acts = {name: kind.among(name) for name in ("like", "unlike", "dislike", "playlist_add")}
     signal = (
-        F.when(play & ~skip, share)
-        .when(_is("like"), F.lit(rules.like))
-        .when(_is("unlike"), F.lit(-rules.like))
-        .when(_is("playlist_add"), F.lit(rules.playlist_add))
-        .otherwise(F.lit(0.0))
+        np.where(play & ~skip, share, 0.0)
+        + rules.like * acts["like"]
+        - rules.like * acts["unlike"]
+        + rules.playlist_add * acts["playlist_add"]
     )
-    return accepted.select(
-        "partition",
-        "event_type",
-        "user_id",
-        "item_id",
-        "session_id",
-        "country",
-        "device",
-        "level",
-        F.timestamp_millis("event_ts").alias("event_at"),
-        _one(play).alias("plays"),
-        _one(complete).alias("completes"),
-        _one(skip).alias("skips"),
-        _one(_is("like")).alias("likes"),
-        _one(_is("unlike")).alias("unlikes"),
-        _one(_is("dislike")).alias("dislikes"),
-        _one(_is("playlist_add")).alias("playlist_adds"),
-        F.when(play, F.col("ms_played")).otherwise(F.lit(0)).alias("ms_played"),
-        signal.alias("signal"),
+    marks = (play, complete, skip, *acts.values())
+    counts = dict(zip(LISTENING, (one.astype(np.int64) for one in marks), strict=False))
+    return Events(
+        kind=kind,
+        user=Coded.of(accepted.column("user_id")),
+        item=Coded.of(accepted.column("item_id")),
+        session=Coded.of(accepted.column("session_id")),
+        country=country,
+        device=device,
+        level=level,
+        at_us=_whole(accepted, "event_ts") * 1000,
+        counts={**counts, "ms_played": np.where(play, played_ms, 0)},
+        signal=signal,
     )
 
 
-def on_items(events: DataFrame) -> DataFrame:
-    """Keep the events that say something of an item."""
-    acts = ("listen", "like", "unlike", "dislike", "playlist_add")
-    return events.filter(F.col("event_type").isin(*acts) & F.col("item_id").isNotNull())
-
-
-def sums(*names: str) -> list[Column]:
-    """Return the sum of each column under its own name."""
-    return [F.sum(name).cast("long").alias(name) for name in names]
-
-
-def _is(event_type: str) -> Column:
-    return F.col("event_type") == event_type
-
-
-def _one(condition: Column) -> Column:
-    return F.when(condition, F.lit(1)).otherwise(F.lit(0))
+def _whole(table: pa.Table, name: str) -> Integers:
+    return np.asarray(pc.fill_null(table.column(name), 0).to_numpy(), np.int64)

@@ -1,67 +1,63 @@
 """Features of users: activity by day, affinity to items, sessions."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
 
-from streaming.features.decay import Span, decayed_sum
-from streaming.features.signal import LISTENING, on_items, sums
+from streaming.features.grouping import Groups
+from streaming.features.signal import LISTENING, Events
+from streaming.features.times import DAY_US, bucket, dates, instants, microseconds
+
+_NEVER = np.iinfo(np.int64).min
+_OF_SESSIONS = ("plays", "completes", "skips", "ms_played")
 
 
-def user_counts_day(events: DataFrame) -> DataFrame:
+def user_counts_day(events: Events) -> pa.Table:
     """Count activity by user and day (UTC)."""
-    return (
-        events.groupBy("user_id", F.to_date("event_at").alias("day"))
-        .agg(
-            F.count(F.lit(1)).alias("events"),
-            *sums(*LISTENING),
-            F.min("event_at").alias("first_at"),
-            F.max("event_at").alias("last_at"),
-        )
-        .select("user_id", "day", "events", *LISTENING, "first_at", "last_at")
+    groups = Groups(events.user.codes, bucket(events.at_us, DAY_US))
+    return pa.table(
+        {
+            "user_id": events.user.texts(groups.key(0)),
+            "day": dates(groups.key(1)),
+            "events": groups.sizes,
+            **{name: groups.sum(events.counts[name]) for name in LISTENING},
+            "first_at": instants(groups.least(events.at_us)),
+            "last_at": instants(groups.greatest(events.at_us)),
+        }
     )
 
 
-def user_item_affinity(
-    events: DataFrame, half_life: timedelta, within: Sequence[Span]
-) -> DataFrame:
+def user_item_affinity(events: Events, half_life: timedelta) -> pa.Table:
     """Sum what a user gave an item: the decayed signal and the counts behind it."""
-    return (
-        on_items(events)
-        .groupBy("user_id", "item_id")
-        .agg(
-            decayed_sum("signal", "event_at", half_life, within).alias("signal"),
-            *sums(*LISTENING),
-            F.min("event_at").alias("first_at"),
-            F.max("event_at").alias("last_at"),
-        )
-        .select("user_id", "item_id", "signal", *LISTENING, "first_at", "last_at")
+    acts = events.at(events.on_items)
+    groups = Groups(acts.user.codes, acts.item.codes)
+    return pa.table(
+        {
+            "user_id": acts.user.texts(groups.key(0)),
+            "item_id": acts.item.texts(groups.key(1)),
+            "signal": groups.decayed_sum(acts.signal, acts.at_us, microseconds(half_life)),
+            **{name: groups.sum(acts.counts[name]) for name in LISTENING},
+            "first_at": instants(groups.least(acts.at_us)),
+            "last_at": instants(groups.greatest(acts.at_us)),
+        }
     )
 
 
-def session_counts(events: DataFrame) -> DataFrame:
+def session_counts(events: Events) -> pa.Table:
     """Count what happened in each session, from its first to its last event so far."""
-    logout = F.when(F.col("event_type") == "logout", F.col("event_at"))
-    counted = ("plays", "completes", "skips", "ms_played")
-    return (
-        events.filter(F.col("session_id").isNotNull())
-        .groupBy("user_id", "session_id")
-        .agg(
-            F.count(F.lit(1)).alias("events"),
-            *sums(*counted),
-            F.min("event_at").alias("started_at"),
-            F.max("event_at").alias("last_event_at"),
-            F.max(logout).alias("logged_out_at"),
-        )
-        .select(
-            "user_id",
-            "session_id",
-            "events",
-            *counted,
-            "started_at",
-            "last_event_at",
-            "logged_out_at",
-        )
+    visits = events.at(events.session.known)
+    groups = Groups(visits.user.codes, visits.session.codes)
+    logout = np.where(visits.kind.among("logout"), visits.at_us, _NEVER)
+    logged_out = groups.greatest(logout)
+    return pa.table(
+        {
+            "user_id": visits.user.texts(groups.key(0)),
+            "session_id": visits.session.texts(groups.key(1)),
+            "events": groups.sizes,
+            **{name: groups.sum(visits.counts[name]) for name in _OF_SESSIONS},
+            "started_at": instants(groups.least(visits.at_us)),
+            "last_event_at": instants(groups.greatest(visits.at_us)),
+            "logged_out_at": instants(logged_out, logged_out != _NEVER),
+        }
     )

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg2
 from psycopg2 import extensions
-from pyspark.sql import DataFrame
 
 from database.engine import connect
 from encore.errors import EncoreError
@@ -17,36 +17,47 @@ from streaming.sink.merge import Target
 from streaming.sink.progress import (
     Advance,
     Audit,
-    Recorded,
     Tally,
     advances,
     begin_counting,
+    close_other_topics,
     other_topic_ids,
     read_progress,
     record_advances,
     record_audit,
 )
-from streaming.sink.staging import Staging
+from streaming.sink.staging import Staging, StagingArea
 
 log = get_logger("streaming")
 
-# How often a batch starts over because another job counted the same offsets in the meantime.
-_ATTEMPTS = 5
-
-
-class ProgressMovedError(Exception):
-    """Another job recorded offsets of this topic since the batch read them."""
+_STATE_EVERY_SECONDS = 10
+_CLAIM_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Deltas:
-    """What a micro-batch adds: the tally of each partition, and the rows for each target."""
+class StagedBatch:
+    """What the tasks of a batch copied: the attempts that count, a tally for each partition."""
 
+    attempts: Sequence[int]
     tallies: Sequence[Tally]
-    frames: Mapping[str, DataFrame]
 
 
-Compute = Callable[[Mapping[int, int]], Deltas]
+@dataclass(frozen=True)
+class Written:
+    """A committed batch: its steps, what was found, and what each phase took, in ms.
+
+    ``state`` is how many event ids are kept to tell repeats and their size in bytes, where it
+    was looked up.
+    """
+
+    steps: Sequence[Advance]
+    tallies: Sequence[Tally]
+    phases_ms: Mapping[str, int]
+    state: tuple[int, int] | None = None
+
+
+Stage = Callable[[Mapping[int, int]], StagedBatch]
+Hook = Callable[[str], None]
 
 
 @dataclass
@@ -65,21 +76,18 @@ class PostgresSink:
 
     The order of a write:
 
-    1. Read the recorded offsets of the topic. Partitions whose batch ends at or before them
-       are counted already.
-    2. Compute the deltas of the records from the recorded offsets on (Spark).
-    3. Copy the deltas into the staging tables of this run: each task in a transaction of its
-       own, tagged with its attempt.
-    4. Begin the transaction. Lock the topic's rows of ``stream_offsets``; if they are no longer
-       those of step 1, another job was faster: roll back and start again at step 1.
-    5. Merge the staged rows of the attempts that Spark reported into the tables.
-    6. Add the counts to ``stream_offsets`` and move its offsets to the end of the batch; write
+    1. Read the recorded offsets of the topic. A batch that ends at or before them is counted.
+    2. The tasks copy their deltas of the records from the recorded offsets on into the staging
+       tables of this run, each in a transaction of its own, tagged with its attempt (Spark).
+    3. Begin the transaction. Lock the topic's rows of ``stream_offsets``; if they are no longer
+       those of step 1, another job counted meanwhile: roll back and end.
+    4. Merge the staged rows of the attempts that Spark reported into the tables.
+    5. Add the counts to ``stream_offsets`` and move its offsets to the end of the batch; write
        the row of ``ingest_audit``; empty the staging tables.
-    7. Commit.
+    6. Commit.
 
-    A crash before 7 leaves nothing but staged rows, which the next start drops; Spark then tries
-    the batch again. A crash after 7, before Spark's own commit, makes Spark try it again as
-    well, and step 1 finds it counted.
+    A crash before 6 leaves nothing but staged rows, which the next start drops. A crash after it
+    leaves the batch counted, and the next start begins behind it.
     """
 
     def __init__(
@@ -89,32 +97,47 @@ class PostgresSink:
         topic_id: str,
         targets: Sequence[Target],
         *,
-        compacted: bool = False,
+        lock_timeout_ms: int,
+        hook: Hook,
     ) -> None:
-        """Take the database, the topic and the tables that its deltas go into."""
+        """Take the database, the topic, the tables, and what is called at each step (for tests).
+
+        A statement that waits longer than ``lock_timeout_ms`` for a lock gives up, and the batch
+        is tried again: somebody's LOCK TABLE or VACUUM FULL must not hang the stream unseen.
+        """
         self._url = url
         self._topic = topic
         self._topic_id = topic_id
-        self._compacted = compacted
         self._run_id: UUID = uuid4()
-        self._staging = Staging(self._run_id.hex[:12], targets)
-        self._names = [target.name for target in targets]
-        self._connection = connect(url, application_name="encore-stream")
+        self._staging = Staging(url, self._run_id.hex[:12], targets)
+        self._lock_timeout_ms = lock_timeout_ms
+        self._hook = hook
+        self._connection: Any = None
+        self._next_look = 0.0
+        self._left_behind = False
 
-    def open(self) -> dict[int, Recorded]:
-        """Make the staging tables; return what is recorded of the topic.
+    @property
+    def area(self) -> StagingArea:
+        """Return where the tasks copy to."""
+        return self._staging.area
+
+    def open(self, *, accept_reset: bool = False) -> dict[int, int]:
+        """Claim the topic, make the staging tables; return the recorded offsets of the topic.
+
+        ``accept_reset`` gives up what Kafka held of a topic that was made anew since.
 
         Raises:
-            EncoreError: the topic was deleted and made anew since it was last counted.
+            EncoreError: another job counts the topic into this database, or the topic was
+                deleted and made anew since it was last counted.
         """
+        self._connect()
         with self._connection, self._connection.cursor() as cursor:
-            if other_topic_ids(cursor, self._topic, self._topic_id):
-                raise EncoreError(
-                    f"Kafka topic {self._topic} was deleted and created again since it was last "
-                    "counted: its offsets mean other records now. Start with an empty database "
-                    "(`encore demo --fresh`, or another POSTGRES_DB), or bring the old topic back."
+            if accept_reset and close_other_topics(cursor, self._topic, self._topic_id):
+                log.warning(
+                    "topic was made anew: counting it from its beginning", topic=self._topic
                 )
-            self._staging.create(cursor)
+            if other_topic_ids(cursor, self._topic, self._topic_id):
+                raise EncoreError(topic_was_recreated(self._topic))
             return read_progress(cursor, self._topic, self._topic_id)
 
     def begin(self, offsets: Mapping[int, int]) -> None:
@@ -124,52 +147,107 @@ class PostgresSink:
 
     def close(self) -> None:
         """Drop the staging tables, unless PostgreSQL is gone; the next start drops leftovers."""
+        if self._connection is None:
+            return
         with suppress(psycopg2.Error), self._connection, self._connection.cursor() as cursor:
             self._staging.drop(cursor)
         self._connection.close()
 
-    def write(self, spark_batch: int, ends: Mapping[int, int], compute: Compute) -> None:
-        """Write a batch that ends before the offsets ``ends``; do nothing if it is counted.
+    def write(self, spark_batch: int, ends: Mapping[int, int], stage: Stage) -> Written | None:
+        """Write a batch that ends before the offsets ``ends``; return None if it is counted.
 
-        ``compute`` gets the recorded offset of each partition and returns the deltas of the
+        ``stage`` gets the recorded offset of each partition, and stages the deltas of the
         records from there on.
-        """
-        for _ in range(_ATTEMPTS):
-            try:
-                self._write_once(spark_batch, ends, compute)
-            except ProgressMovedError:
-                log.warning("another job counts the same topic", topic=self._topic)
-            else:
-                return
-        raise EncoreError(
-            f"another streaming job keeps counting {self._topic} into the same database; "
-            "stop one of the two"
-        )
 
-    def _write_once(self, spark_batch: int, ends: Mapping[int, int], compute: Compute) -> None:
+        Raises:
+            psycopg2.OperationalError, psycopg2.InterfaceError: time may heal it; write again.
+            EncoreError: another job counts the same topic.
+        """
+        if self._connection is None or self._connection.closed:
+            self._connect()
+        try:
+            return self._write(spark_batch, ends, stage)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            # Whatever it was, the next try begins with a connection that is known to be whole.
+            self._connection.close()
+            raise
+
+    def _write(self, spark_batch: int, ends: Mapping[int, int], stage: Stage) -> Written | None:
         watch = _Stopwatch()
         recorded = self._recorded()
-        deltas = compute(recorded)
-        watch.lap("compute")
-        steps = advances(recorded, ends, deltas.tallies, compacted=self._compacted)
-        if not steps:
-            return
-        attempts = self._staging.load(self._url, deltas.frames)
+        if not advances(recorded, ends, ()):
+            return None
+        self._empty_if_tried_before()
+        self._hook("before-staging")
+        staged = stage(recorded)
+        steps = advances(recorded, ends, staged.tallies)
         watch.lap("stage")
+        self._hook("before-commit")
         with self._connection, self._connection.cursor() as cursor:
             self._lock(cursor, recorded, steps)
-            self._staging.merge(cursor, self._names, attempts)
+            self._staging.merge(cursor, staged.attempts)
             watch.lap("merge")
             audit = Audit(self._run_id, spark_batch, watch.phases_ms)
             record_advances(cursor, self._topic, self._topic_id, steps)
             record_audit(cursor, self._topic, steps, audit)
+            state = self._look_at_state(cursor)
+        self._left_behind = False
         watch.lap("commit")
-        self._tell(spark_batch, steps, watch.phases_ms)
+        self._hook("after-commit")
+        return Written(steps, staged.tallies, watch.phases_ms, state)
+
+    def _look_at_state(self, cursor: extensions.cursor) -> tuple[int, int] | None:
+        now = time.monotonic()
+        if now < self._next_look:
+            return None
+        self._next_look = now + _STATE_EVERY_SECONDS
+        cursor.execute(
+            "SELECT sum(events)::bigint, sum(octet_length(packed)) "
+            "FROM seen_events WHERE topic = %s",
+            (self._topic,),
+        )
+        ((rows, size),) = cursor.fetchall()
+        return rows or 0, size or 0
+
+    def _empty_if_tried_before(self) -> None:
+        """Give back the room of what a failed try staged, or a full disk would stay full."""
+        if self._left_behind:
+            with self._connection, self._connection.cursor() as cursor:
+                self._staging.empty(cursor)
+        self._left_behind = True
+
+    def _connect(self) -> None:
+        self._connection = connect(self._url, application_name="encore-stream")
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = %s", (self._lock_timeout_ms,))
+            self._claim(cursor)
+            self._staging.create(cursor)
+
+    def _claim(self, cursor: extensions.cursor) -> None:
+        """Hold the topic in this database for as long as the connection lives."""
+        give_up = time.monotonic() + _CLAIM_SECONDS
+        while not self._try_claim(cursor):
+            # The server may need a moment to notice that the last job was killed.
+            if time.monotonic() < give_up:
+                time.sleep(0.2)
+                continue
+            raise EncoreError(
+                f"another streaming job counts {self._topic} into this database. One is enough: "
+                "stop the other (`encore status` and the log of this one say where), or wait a "
+                "moment if it was just killed."
+            )
+
+    def _try_claim(self, cursor: extensions.cursor) -> bool:
+        cursor.execute(
+            "SELECT pg_try_advisory_lock(hashtext('encore-stream'), "
+            "hashtext(current_schema() || '/' || %s))",
+            (self._topic,),
+        )
+        return bool(cursor.fetchall()[0][0])
 
     def _recorded(self) -> dict[int, int]:
         with self._connection, self._connection.cursor() as cursor:
-            rows = read_progress(cursor, self._topic, self._topic_id)
-        return {partition: row.next_offset for partition, row in rows.items()}
+            return read_progress(cursor, self._topic, self._topic_id)
 
     def _lock(
         self, cursor: extensions.cursor, expected: Mapping[int, int], steps: Sequence[Advance]
@@ -178,20 +256,18 @@ class PostgresSink:
         if new:
             begin_counting(cursor, self._topic, self._topic_id, new)
         now = read_progress(cursor, self._topic, self._topic_id, lock=True)
-        if {partition: row.next_offset for partition, row in now.items()} != {**expected, **new}:
-            raise ProgressMovedError
+        if now != {**expected, **new}:
+            raise EncoreError(
+                f"another streaming job counted {self._topic} into this database meanwhile. "
+                "Nothing of this batch was counted; stop one of the two."
+            )
 
-    def _tell(
-        self, spark_batch: int, steps: Sequence[Advance], phases_ms: Mapping[str, int]
-    ) -> None:
-        log.info(
-            "batch committed",
-            topic=self._topic,
-            batch=spark_batch,
-            read=sum(step.read for step in steps),
-            accepted=sum(step.accepted for step in steps),
-            late=sum(step.late for step in steps),
-            duplicate=sum(step.duplicate for step in steps),
-            rejected=sum(step.rejected for step in steps),
-            ms=dict(phases_ms),
-        )
+
+def topic_was_recreated(topic: str) -> str:
+    """Return what to say when a topic is no longer the one that was counted."""
+    return (
+        f"Kafka topic {topic} was deleted and created again since it was last counted: its offsets "
+        "mean other records now. Everything counted stays right; what the old topic held and was "
+        "not counted is gone. To count the new topic from its beginning, on top of what is "
+        "counted: `encore stream --accept-topic-reset`. Or start with an empty database."
+    )

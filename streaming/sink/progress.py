@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from psycopg2 import extensions
@@ -11,23 +10,23 @@ from psycopg2.extras import execute_values
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What PostgreSQL knows of a partition."""
-
-    next_offset: int
-    arrived_at: datetime | None
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Tally:
-    """What a batch found in one partition, duplicates already left out."""
+    """What a batch found in one partition.
+
+    ``arrived_ms``, ``event_ms`` and ``produced_ms`` are the newest arrival in Kafka, event time
+    and sending of an accepted record, in ms since 1970; None where no record says. ``reasons``
+    counts the rejected records by reason.
+    """
 
     partition: int
     accepted: int
     late: int
+    duplicate: int
     rejected: int
-    arrived_at: datetime
+    arrived_ms: int
+    event_ms: int | None = None
+    produced_ms: int | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,17 @@ class Advance:
     late: int = 0
     duplicate: int = 0
     rejected: int = 0
-    arrived_at: datetime | None = None
+    arrived_ms: int | None = None
 
     @property
     def read(self) -> int:
         """Return how many records the step took in."""
         return self.accepted + self.duplicate + self.rejected
+
+    @property
+    def gaps(self) -> int:
+        """Return how many offsets hold no record: compacted away, or a transaction's."""
+        return self.end - self.start - self.read
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,65 +63,63 @@ class Audit:
 
 
 def advances(
-    recorded: Mapping[int, int],
-    ends: Mapping[int, int],
-    tallies: Sequence[Tally],
-    *,
-    compacted: bool,
+    recorded: Mapping[int, int], ends: Mapping[int, int], tallies: Sequence[Tally]
 ) -> list[Advance]:
-    """Return the steps of the partitions that move.
-
-    Every offset between the recorded one and the end is a record, so what was neither accepted
-    nor rejected was a duplicate. In a compacted topic offsets have gaps and no duplicates are
-    dropped: there the records found are the records read.
-    """
+    """Return the steps of the partitions that move."""
     found = {tally.partition: tally for tally in tallies}
-    steps = []
-    for partition, end in sorted(ends.items()):
-        start = recorded.get(partition, 0)
-        tally = found.get(partition)
-        if end > start:
-            steps.append(_advance(partition, start, end, tally, compacted=compacted))
-    return steps
+    starts = {partition: recorded.get(partition, 0) for partition in sorted(ends)}
+    return [
+        _advance(partition, start, ends[partition], found.get(partition))
+        for partition, start in starts.items()
+        if ends[partition] > start
+    ]
 
 
-def _advance(
-    partition: int, start: int, end: int, tally: Tally | None, *, compacted: bool
-) -> Advance:
+def _advance(partition: int, start: int, end: int, tally: Tally | None) -> Advance:
     if tally is None:
-        return Advance(partition, start, end, duplicate=0 if compacted else end - start)
-    duplicate = 0 if compacted else end - start - tally.accepted - tally.rejected
+        return Advance(partition, start, end)
     return Advance(
         partition,
         start,
         end,
         accepted=tally.accepted,
         late=tally.late,
-        duplicate=duplicate,
+        duplicate=tally.duplicate,
         rejected=tally.rejected,
-        arrived_at=tally.arrived_at,
+        arrived_ms=tally.arrived_ms,
     )
 
 
 def read_progress(
     cursor: extensions.cursor, topic: str, topic_id: str, *, lock: bool = False
-) -> dict[int, Recorded]:
-    """Return what is recorded of each partition of a topic; with ``lock``, until the commit."""
+) -> dict[int, int]:
+    """Return the first offset of each partition not counted; with ``lock``, until the commit."""
     select = (
-        "SELECT partition, next_offset, arrived_at, updated_at FROM stream_offsets "
+        "SELECT partition, next_offset FROM stream_offsets "
         "WHERE topic = %s AND topic_id = %s ORDER BY partition"
     )
     cursor.execute(f"{select} FOR UPDATE" if lock else select, (topic, topic_id))
-    return {partition: Recorded(*rest) for partition, *rest in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def other_topic_ids(cursor: extensions.cursor, topic: str, topic_id: str) -> list[str]:
     """Return the ids under which this topic was counted before, if it was made anew since."""
     cursor.execute(
-        "SELECT DISTINCT topic_id FROM stream_offsets WHERE topic = %s AND topic_id <> %s",
+        "SELECT DISTINCT topic_id FROM stream_offsets "
+        "WHERE topic = %s AND topic_id <> %s AND closed_at IS NULL",
         (topic, topic_id),
     )
     return [row[0] for row in cursor.fetchall()]
+
+
+def close_other_topics(cursor: extensions.cursor, topic: str, topic_id: str) -> int:
+    """Give up what was counted under other ids of this topic; return how many partitions."""
+    cursor.execute(
+        "UPDATE stream_offsets SET closed_at = now() "
+        "WHERE topic = %s AND topic_id <> %s AND closed_at IS NULL",
+        (topic, topic_id),
+    )
+    return int(cursor.rowcount)
 
 
 def begin_counting(
@@ -141,9 +143,11 @@ def record_advances(
         "UPDATE stream_offsets AS o SET next_offset = s.next_offset, "
         "accepted = o.accepted + s.accepted, late = o.late + s.late, "
         "duplicate = o.duplicate + s.duplicate, rejected = o.rejected + s.rejected, "
-        "arrived_at = greatest(o.arrived_at, s.arrived_at::timestamptz), updated_at = now() "
+        "gaps = o.gaps + s.gaps, arrived_at = "
+        "greatest(o.arrived_at, to_timestamp(s.arrived_ms::double precision / 1000)), "
+        "updated_at = now() "
         "FROM (VALUES %s) AS s (topic, topic_id, partition, next_offset, accepted, late, "
-        "duplicate, rejected, arrived_at) "
+        "duplicate, rejected, gaps, arrived_ms) "
         "WHERE (o.topic, o.topic_id, o.partition) = (s.topic, s.topic_id, s.partition)",
         [
             (
@@ -155,7 +159,8 @@ def record_advances(
                 step.late,
                 step.duplicate,
                 step.rejected,
-                step.arrived_at,
+                step.gaps,
+                step.arrived_ms,
             )
             for step in steps
         ],

@@ -27,14 +27,12 @@ class Loop:
 
 
 @pytest.fixture(scope="module")
-def loop(kafka: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Loop:
+def loop(kafka: str, postgres_url: str) -> Loop:
     prefix = f"e2e-{uuid.uuid4().hex[:8]}"
-    home = tmp_path_factory.mktemp("loop")
     env = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
         "DATABASE_URL": postgres_url,
         "KAFKA_TOPIC_PREFIX": prefix,
-        "STREAM_CHECKPOINT": f"file://{home}",
         "SPARK_MASTER": "local[2]",
     }
     upgrade(postgres_url)

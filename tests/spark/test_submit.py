@@ -25,7 +25,7 @@ from pyspark.sql import SparkSession
 import encore.events
 
 spark = SparkSession.builder.getOrCreate()
-names = ["spark.sql.session.timeZone", "spark.sql.streaming.stateStore.providerClass",
+names = ["spark.sql.session.timeZone", "spark.sql.streaming.metricsEnabled",
          "spark.app.name", "spark.extra", "spark.ui.enabled"]
 loader = spark._jvm.java.lang.Thread.currentThread().getContextClassLoader()
 kafka = loader.loadClass("org.apache.spark.sql.kafka010.KafkaSourceProvider")
@@ -69,7 +69,7 @@ def test_a_job_runs_with_our_jars_settings_and_python(job: Path) -> None:
     )
     assert told(done.stdout) == [
         "UTC",
-        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
+        "true",
         "trial",
         "7",
         "false",

@@ -1,0 +1,1 @@
+"""The way back for rejected records: ``encore rejected list``, ``show`` and ``replay``."""

@@ -1,0 +1,91 @@
+"""Sending records to Kafka: idempotent, acknowledged by all replicas, each with its outcome."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kafka import KafkaProducer
+from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeError
+from kafka.producer.future import FutureRecordMetadata
+
+from encore.delivery import idempotent_producer
+from encore.topics import MAX_MESSAGE_BYTES, check_kafka
+from streaming.rejected.compose import Record
+from streaming.rejected.places import Place
+
+_LINGER_MS: Final = 5
+_REACH_MS: Final = 10_000
+# These are the fault of one record; after any other the next ones would fail as well.
+_OF_ONE_RECORD: Final = (MessageSizeTooLargeError, InvalidRecordError)
+
+
+class Delivered:
+    """What became of records: ``to`` is the partition/offset of the acknowledged ones.
+
+    ``untried`` are those that were not sent any more, after a failure that they would share.
+    """
+
+    def __init__(self) -> None:
+        self.to: dict[Place, str] = {}
+        self.failed: dict[Place, str] = {}
+        self.untried = 0
+        self.may_go_on = True
+
+    def fail(self, place: Place, error: KafkaError) -> None:
+        """Count a record that was not acknowledged."""
+        self.failed[place] = type(error).__name__
+        self.may_go_on = self.may_go_on and isinstance(error, _OF_ONE_RECORD)
+
+
+class Sender:
+    """Sends records, and waits for each until it is acknowledged or given up."""
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self._producer = producer
+
+    def deliver(self, records: Sequence[Record]) -> Delivered:
+        """Send records in their order; return when Kafka has answered for every one."""
+        delivered = Delivered()
+        futures: dict[Place, FutureRecordMetadata] = {}
+        for number, record in enumerate(records, start=1):
+            try:
+                futures[record.place] = self._producer.send(
+                    record.topic, value=record.value, key=record.key
+                )
+            except KafkaError as error:
+                delivered.fail(record.place, error)
+                if not delivered.may_go_on:
+                    delivered.untried = len(records) - number  # each would wait as long
+                    break
+        self._collect(futures, delivered)
+        return delivered
+
+    def _collect(self, futures: Mapping[Place, FutureRecordMetadata], delivered: Delivered) -> None:
+        for place, future in futures.items():
+            try:
+                answer: Any = future.get()  # ends by delivery_timeout_ms
+            except KafkaError as error:
+                delivered.fail(place, error)
+            else:
+                delivered.to[place] = f"{answer.partition}/{answer.offset}"
+
+
+@contextmanager
+def sender(bootstrap: str, delivery_seconds: float) -> Iterator[Sender]:
+    """Yield a sender that gives a record up after so many seconds.
+
+    Raises:
+        ServiceUnavailableError: the brokers do not answer.
+    """
+    check_kafka(bootstrap, _REACH_MS)
+    producer = idempotent_producer(
+        bootstrap,
+        client_id="encore-rejected",
+        delivery_seconds=delivery_seconds,
+        linger_ms=_LINGER_MS,
+        max_request_bytes=MAX_MESSAGE_BYTES,
+    )
+    try:
+        yield Sender(producer)
+    finally:
+        producer.close(timeout=0)  # every record has its answer by now, or was given up
