@@ -35,7 +35,8 @@ def test_the_version_is_the_distributions() -> None:
 def test_every_part_brings_its_commands() -> None:
     told = encore("--help").stdout
     commands = ["settings", "up", "down", "status", "env", "psql", "jars", "topics", "fetch"]
-    commands += ["migrate", "produce", "replay", "stream", "train", "recommend", "demo"]
+    commands += ["migrate", "produce", "replay", "stream", "rebuild", "rejected", "verify"]
+    commands += ["train", "recommend", "demo", "soak"]
     listed = {line.split()[0] for line in told.splitlines() if line.startswith("  ")}
     assert set(commands) <= listed
 

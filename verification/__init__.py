@@ -1,0 +1,1 @@
+"""The numbers prove themselves: every table recomputed from Kafka, without the stream's code."""
