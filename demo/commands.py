@@ -1,4 +1,4 @@
-"""Commands of the demo: ``encore demo``."""
+"""Commands of the demo: ``encore demo`` and ``encore soak``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,3 +57,40 @@ def demo(
         listener=listener,
     )
     run_demo(options, report)
+
+
+@app.command()
+def soak(
+    run_for: Annotated[str, typer.Option("--for", help="How long, such as 10m.")] = "10m",
+    faults: Annotated[str, typer.Option(help="A fault every so often, such as 30s.")] = "30s",
+    rate: Annotated[float, typer.Option(help="Events a second.", min=1)] = 500,
+    poison: Annotated[float, typer.Option(help="Of them broken, a second.", min=0)] = 50,
+    duplicates: Annotated[float, typer.Option(help="Share that comes twice.")] = 0.05,
+    late: Annotated[float, typer.Option(help="Share that comes late.")] = 0.05,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeats the faults of a run. Default: another each time.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--json", help="Write the report to this file.")
+    ] = None,
+) -> None:
+    """Run the pipeline under load and faults on services of its own, then verify every number."""
+    import json
+    import random
+
+    from demo.soak import Load, run_soak
+    from encore.spans import parse_span
+
+    load = Load(
+        seconds=parse_span(run_for).total_seconds(),
+        fault_seconds=parse_span(faults).total_seconds(),
+        rate=rate,
+        poison=poison,
+        duplicates=duplicates,
+        late=late,
+        seed=random.randrange(2**31) if seed is None else seed,  # noqa: S311 (not for secrets)
+    )
+    found = run_soak(load)
+    if report is not None:
+        report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(found))
