@@ -1,41 +1,88 @@
-"""``make bench``: start services of its own, measure, stop them."""
+"""``make bench``: start services of its own, measure, stop them, write down what came out."""
 
-import os
-import platform
-import tempfile
-from collections.abc import Iterator
+import argparse
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from pathlib import Path
 
 from benchmarks import producer
+from benchmarks.backlog import Bench, bench_throughput
+from benchmarks.freshness import bench_freshness
+from benchmarks.growth import bench_growth, bench_sink, bench_straight_line
+from benchmarks.measure import Figure, machine, save, table
+from benchmarks.memory import bench_memory
+from benchmarks.picture import draw
+from benchmarks.poison import bench_poison
+from database.migrate import upgrade
+from encore.events import Topics
 from encore.log import configure_logging
-from encore.settings import LogLevel, settings
-from encore.stack import local
-from encore.stack.endpoints import kafka_bootstrap_servers
+from encore.settings import LogLevel
+from encore.spark import build_session
+from encore.stack.endpoints import database_url, kafka_bootstrap_servers
+from encore.stack.own import own_stack
+
+_BACKLOG = Topics.of("bench-backlog")
+_PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
+    "producer": lambda bench, _: producer.figures(bench.bootstrap),
+    "throughput": lambda bench, _: bench_throughput(bench),
+    "growth": lambda bench, _: [
+        *bench_growth(bench, _BACKLOG),
+        *bench_straight_line(bench, _BACKLOG),
+    ],
+    "sink": lambda bench, _: bench_sink(bench, _BACKLOG),
+    "poison": lambda bench, _: bench_poison(bench),
+    "freshness": lambda bench, _: [*bench_freshness(bench, 500), *bench_freshness(bench, 2000)],
+    "memory": lambda bench, options: bench_memory(bench, options.memory_minutes),
+}
 
 
 @contextmanager
-def own_kafka() -> Iterator[str]:
-    """Run a broker in a folder of its own, whatever the settings name; yield its address."""
-    with tempfile.TemporaryDirectory(prefix="encore-bench-") as home:
-        os.environ |= {"ENCORE_HOME": home, "KAFKA_BOOTSTRAP_SERVERS": ""}
-        settings.cache_clear()
+def own_services() -> Iterator[Bench]:
+    """Run a broker, a database and a Spark session of the benchmark's own."""
+    with own_stack("encore-bench-"):
+        upgrade(database_url())
+        spark = build_session("encore-bench", master="local[*]")
         try:
-            local.up(["kafka"])
-            yield kafka_bootstrap_servers()
+            yield Bench(spark, kafka_bootstrap_servers(), database_url())
         finally:
-            local.wipe(["kafka"])
+            spark.stop()
 
 
-def main() -> None:
-    """Print the machine, then a line for each figure."""
-    configure_logging(level=LogLevel.WARNING)
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        f"kafka-python {version('kafka-python')}, NumPy {version('numpy')}"
-    )
-    with own_kafka() as bootstrap:
-        producer.main(bootstrap)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the machine, then a line for each figure; write both as JSON and as a picture."""
+    options = _options(arguments)
+    configure_logging(level=LogLevel.ERROR)
+    words = ", ".join(f"{name} {value}" for name, value in machine().items())
+    print(words, flush=True)
+    figures: list[Figure] = []
+    with own_services() as bench:
+        for part in _needed(options.parts):
+            found = _PARTS[part](bench, options)
+            print(table(found), flush=True)
+            figures += found
+    options.output.mkdir(parents=True, exist_ok=True)
+    save(figures, options.output / "benchmarks.json")
+    draw(figures, options.output / "benchmarks.svg", words)
+
+
+def _needed(parts: Sequence[str]) -> list[str]:
+    """Return the parts in order; some measure with the backlog that the throughput filled."""
+    wanted = set(parts or _PARTS)
+    if wanted & {"growth", "sink"}:
+        wanted.add("throughput")
+    return [part for part in _PARTS if part in wanted]
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}")
+    parser.add_argument("--memory-minutes", type=float, default=10.0, metavar="MIN")
+    parser.add_argument("--output", type=Path, default=Path("docs"), metavar="FOLDER")
+    options = parser.parse_args(arguments)
+    unknown = set(options.parts) - set(_PARTS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there is {', '.join(_PARTS)}")
+    return options
 
 
 if __name__ == "__main__":

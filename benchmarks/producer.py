@@ -4,32 +4,20 @@ Only the ratios mean something across machines: speeds move with whatever else i
 """
 
 import gc
-import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from faker import Faker
 
+from benchmarks.measure import Figure, compare, rate, take_turns
 from producer.plan import Plan
 from producer.publishing import KafkaSink, connect
 from producer.records import Kind, RecordBlock
 from producer.stream import Stream
 
 LIVE_FROM_MS = 1_780_272_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """One measurement: records a second, and how many times that of the plain way it is."""
-
-    name: str
-    records_a_second: float
-    ratio: float
-    against: str
 
 
 def history_plan(events: int) -> Plan:
@@ -42,25 +30,48 @@ def history_plan(events: int) -> Plan:
     )
 
 
-def bench_generate(events: int = 200_000, repeats: int = 3) -> list[Speed]:
+def figures(bootstrap: str) -> list[Figure]:
+    """Measure generating and publishing."""
+    return [*bench_generate(), *bench_publish(bootstrap)]
+
+
+def bench_generate(events: int = 200_000, repeats: int = 3) -> list[Figure]:
     """Measure behaviour and encoding together, against orjson and Faker for each event."""
-    ours = max(_generate(events) for _ in range(repeats))
     sample = [orjson.loads(value) for block in _events(20_000) for value in _good_values(block)]
-    dumped = max(_rate(len(sample), lambda: [orjson.dumps(one) for one in sample])
-                 for _ in range(repeats))  # fmt: skip
     faker = Faker("en_US")
-    faked = _rate(5_000, lambda: [_faked(faker, sample[index]) for index in range(5_000)])
+    found = take_turns(
+        {
+            "ours": lambda: _generate(events),
+            "orjson": lambda: rate(len(sample), lambda: [orjson.dumps(one) for one in sample]),
+            "faker": lambda: rate(3_000, lambda: [_faked(faker) for _ in range(3_000)]),
+        },
+        repeats=repeats,
+    )
+    ours = found["ours"]
     return [
-        Speed("generate and encode", ours, ours / dumped, "only orjson.dumps of a dict"),
-        Speed("generate and encode", ours, ours / faked, "a chain of Faker calls an event"),
+        compare(
+            "generate and encode",
+            "only orjson.dumps of a dict",
+            ours,
+            found["orjson"],
+            unit="events/s",
+        ),
+        compare(
+            "generate and encode",
+            "a chain of Faker calls an event",
+            ours,
+            found["faker"],
+            unit="events/s",
+            target=">= 20",
+        ),
     ]
 
 
-def bench_publish(bootstrap: str, events: int = 100_000, repeats: int = 3) -> list[Speed]:
+def bench_publish(bootstrap: str, events: int = 100_000, repeats: int = 3) -> list[Figure]:
     """Measure publishing encoded records, against bare kafka-python with the same settings.
 
-    Both wait for every acknowledgement. They take turns; the best of each counts. Topics of
-    their own are made for it and deleted afterwards.
+    Both wait for every acknowledgement. Topics of their own are made for it and deleted
+    afterwards.
     """
     from kafka import KafkaAdminClient
 
@@ -73,28 +84,21 @@ def bench_publish(bootstrap: str, events: int = 100_000, repeats: int = 3) -> li
     blocks = [block for block in _events(events) if block.kinds[0] <= Kind.MALFORMED]
     count = sum(len(block) for block in blocks)
     try:
-        bare, ours = 0.0, 0.0
-        for _ in range(repeats):
-            bare = max(bare, _rate(count, lambda: _publish_bare(bootstrap, topics, blocks)))
-            ours = max(ours, _rate(count, lambda: _publish_ours(bootstrap, topics, blocks)))
+        found = take_turns(
+            {
+                "bare": lambda: rate(count, lambda: _publish_bare(bootstrap, topics, blocks)),
+                "ours": lambda: rate(count, lambda: _publish_ours(bootstrap, topics, blocks)),
+            },
+            repeats=repeats,
+        )
     finally:
         admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","))
         admin.delete_topics(list(topics.all()))
         admin.close()
-    return [Speed("publish", ours, ours / bare, "bare kafka-python, bytes encoded already")]
-
-
-def main(bootstrap: str | None = None) -> list[Speed]:
-    """Run every measurement and print a table; publishing only with a broker."""
-    speeds = bench_generate()
-    if bootstrap:
-        speeds += bench_publish(bootstrap)
-    for speed in speeds:
-        print(
-            f"{speed.name:<22}{speed.records_a_second:>12,.0f}/s"
-            f"{speed.ratio:>9.2f} x  {speed.against}"
-        )
-    return speeds
+    against = "bare kafka-python, bytes encoded already"
+    return [
+        compare("publish", against, found["ours"], found["bare"], unit="events/s", target=">= 0.8")
+    ]
 
 
 def _events(count: int) -> Iterable[RecordBlock]:
@@ -114,25 +118,26 @@ def _generate(events: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def _rate(count: int, work: Callable[[], object]) -> float:
-    gc.collect()
-    began = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - began)
-
-
-def _faked(faker: Faker, event: dict[str, Any]) -> bytes:
+def _faked(faker: Faker) -> bytes:
+    moment = int(faker.date_time_this_year().timestamp() * 1000)
     return orjson.dumps(
-        event
-        | {
+        {
             "event_id": faker.uuid4(),
+            "schema_version": 1,
+            "event_type": faker.random_element(("listen", "like", "page_view")),
+            "event_ts": moment,
+            "produced_ts": moment,
             "user_id": faker.numerify("u####"),
             "item_id": faker.numerify("t#####"),
+            "session_id": faker.numerify("s#######"),
+            "duration_ms": faker.random_int(60_000, 400_000),
+            "ms_played": faker.random_int(0, 60_000),
             "device": faker.random_element(("phone", "desktop", "tablet")),
             "city": faker.city(),
             "country": faker.country_code(),
             "lat": float(faker.latitude()),
             "lon": float(faker.longitude()),
+            "level": faker.random_element(("free", "paid")),
         }
     )
 
@@ -154,7 +159,3 @@ def _publish_ours(bootstrap: str, topics: Any, blocks: list[RecordBlock]) -> Non
     sink.close(lambda: False)
     if sink.tally.acknowledged != sink.tally.sent:
         raise RuntimeError(f"not all acknowledged: {sink.tally.failed}")
-
-
-if __name__ == "__main__":
-    main(*islice(sys.argv, 1, 2))
