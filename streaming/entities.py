@@ -70,6 +70,8 @@ def user_deltas(accepted: pa.Table) -> Mapping[str, pa.Table]:
     last = newest(accepted, "user_id")
     users = _announced(last)
     table = users.select(_USER_COLUMNS[:-2])
+    born = table.schema.get_field_index("birth_year")
+    table = table.set_column(born, "birth_year", table.column(born).cast(pa.int16()))
     table = table.append_column("registered_at", _instants(users, "registered_ts"))
     table = table.append_column("updated_at", _instants(users, "updated_ts"))
     return {"users": table, "user_deletions": _deleted(last).select(["user_id"])}
@@ -173,7 +175,7 @@ def _genres(items: pa.Table) -> pa.Table:
         {
             "item_id": listed.column("item_id").take(parent),
             "genre": pc.list_flatten(genres),
-            "position": pa.array(np.arange(len(parents)) - first_of_item + 1),
+            "position": pa.array(np.arange(len(parents)) - first_of_item + 1, pa.int16()),
         }
     )
     return rows.filter(pc.is_valid(rows.column("genre")))

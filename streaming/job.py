@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psycopg2
 from kafka.errors import KafkaError
-from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 
 from database.engine import transaction
@@ -167,7 +166,7 @@ def _wait(streams: Sequence[RunningStream], stop: Stop, folding: _Folding) -> No
     log.info("stopping", because="asked to", after="the batch in hand")
 
 
-def explain(error: StreamingQueryException) -> str:
+def explain(error: BaseException) -> str:
     """Return what ended a query in a sentence: Spark's own text holds the plan and all stacks."""
     text = str(error)
     python = re.findall(r"^\s*(?:\w+\.)+\w*Error: (.+)", text, flags=re.MULTILINE)

@@ -91,7 +91,7 @@ def run(settings: Settings, topics: Topics, tables: Sequence[str]) -> list[shado
                 counting.until(until, now)
                 swapped = [shadow.swap(cursor, table) for table in tables]
         finally:
-            writer.sink.close()
+            writer.close()
             with transaction(database) as cursor:
                 shadow.drop(cursor)
     spark.stop()
@@ -126,6 +126,7 @@ class _Counting:
             self._writer.write(records, self._number, step)
             self._number += 1
             at = step
+        self._writer.settle()
 
 
 def _counted(

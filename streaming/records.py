@@ -24,7 +24,7 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     Kind.TEXTS: pa.list_(pa.string()),
 }
 PLACE = pa.schema([("partition", pa.int32()), ("offset", pa.int64()), ("arrived_ms", pa.int64())])
-_NUL = "\\u0000"
+_NUL = b"\\u0000"
 # A RecursionError is JSON nested deeper than any event is.
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError)
 
@@ -97,7 +97,7 @@ class Decoder:
         """Decode a batch of key, value (binary), partition, offset, arrived_ms."""
         keys, values = records.column("key"), records.column("value").to_pylist()
         arrived = records.column("arrived_ms")
-        suspects = self._suspicious_bytes(records.column("value"))
+        suspects = self._suspicious_bytes(records.column("value"), values)
         structs: list[Any] = []
         breaches: dict[int, Breach] = {}
         deleted: set[int] = set()
@@ -165,18 +165,18 @@ class Decoder:
                     found[row] = error.breach
         return found
 
-    def _suspicious_bytes(self, values: pa.Array) -> set[int]:
+    def _suspicious_bytes(self, values: pa.Array, each: Sequence[bytes | None]) -> set[int]:
         """Return the rows whose bytes alone want a judge: too long, no UTF-8, or with a NUL."""
         large = pc.greater(pc.binary_length(values), MAX_RECORD_BYTES)
-        nul = pc.match_substring(values, _NUL)
-        suspects = {row for marks in (large, nul) for row in pc.indices_nonzero(marks).to_pylist()}
+        suspects = set(pc.indices_nonzero(large).to_pylist())
+        if _NUL in b" ".join(filter(None, each)):
+            nul = pc.match_substring(values, _NUL.decode())
+            suspects.update(pc.indices_nonzero(nul).to_pylist())
         try:
             values.cast(pa.string())
         except pa.ArrowInvalid:
             # Only those that are no UTF-8: the judge is slow, and one must not cost all others.
-            suspects.update(
-                row for row, value in enumerate(values.to_pylist()) if not _is_utf8(value)
-            )
+            suspects.update(row for row, value in enumerate(each) if not _is_utf8(value))
         return suspects
 
 

@@ -29,7 +29,7 @@ def rejected_target() -> Target:
 
 
 def rejected_rows(rejected: Sequence[Rejected], topic: str, topic_id: str) -> pa.Table:
-    """Return the rows of rejected records, bytes as PostgreSQL reads them."""
+    """Return the rows of rejected records."""
     return pa.table(
         {
             "topic": pa.array([topic] * len(rejected)),
@@ -38,12 +38,8 @@ def rejected_rows(rejected: Sequence[Rejected], topic: str, topic_id: str) -> pa
             "offset": pa.array([one.offset for one in rejected], pa.int64()),
             "reason": pa.array([one.breach.reason.value for one in rejected], pa.string()),
             "field": pa.array([one.breach.field for one in rejected], pa.string()),
-            "key": pa.array([_bytea(one.key) for one in rejected], pa.string()),
-            "raw": pa.array([_bytea(one.value) for one in rejected], pa.string()),
+            "key": pa.array([one.key for one in rejected], pa.binary()),
+            "raw": pa.array([one.value for one in rejected], pa.binary()),
             "arrived_at": pa.array([one.arrived_ms for one in rejected], pa.timestamp("ms", "UTC")),
         }
     )
-
-
-def _bytea(value: bytes | None) -> str | None:
-    return None if value is None else "\\x" + value.hex()

@@ -9,41 +9,63 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
-from psycopg2 import extensions
+from psycopg2 import extensions, sql
 
 from streaming.duplicates import Ids, Segment, first_seen, merge, plan_change
 from streaming.features.grouping import Mask
 from streaming.sink.merge import Scripted, Target
+from streaming.sink.staging import DatabaseAwayError
 
 SEEN = "seen_events"
 # Ids are kept a little longer than the horizon, so that what is a repeat does not depend on where
 # segments were merged when the clock that stamps arrivals steps back.
 _CLOCK_STEP_MS = 3_600_000
-_COLUMNS = ("segment", "topic", "partition", "events", "newest_ms", "packed", "replaces")
+_COLUMNS: Mapping[str, pa.DataType] = {
+    "segment": pa.string(),
+    "topic": pa.string(),
+    "partition": pa.int32(),
+    "events": pa.int64(),
+    "newest_ms": pa.int64(),
+    "packed": pa.binary(),
+    "replaces": pa.list_(pa.string()),
+}
+_STORED = ("segment::uuid", "topic", "partition", "events", "newest_ms", "packed")
 
 
 def seen_target() -> Target:
     """Return the table of segments; a staged one takes the place of those it was merged from."""
-    columns = ", ".join(_COLUMNS[:-1])
+    columns, values = ", ".join(list(_COLUMNS)[:-1]), ", ".join(_STORED)
     return Scripted(
         SEEN,
-        _COLUMNS,
+        list(_COLUMNS),
         (
-            "DELETE FROM seen_events WHERE segment IN (SELECT unnest(replaces) {rows})",
-            f"INSERT INTO seen_events ({columns}) SELECT {columns} {{rows}} AND events > 0",
+            "DELETE FROM seen_events WHERE segment IN (SELECT unnest(replaces)::uuid {rows})",
+            f"INSERT INTO seen_events ({columns}) SELECT {values} {{rows}} AND events > 0",
         ),
         like=SEEN,
-        extra={"replaces": "uuid[]"},
+        extra={"segment": "text", "replaces": "text[]"},
     )
 
 
 @dataclass(frozen=True)
+class Uncommitted:
+    """The segments of a batch that is being merged: staged rows, and the attempts that count."""
+
+    staged: sql.Composable
+    attempts: Sequence[int]
+
+
+@dataclass(frozen=True)
 class SeenIds:
-    """What a task needs to tell repeats from first ones in the partitions of a topic."""
+    """What a task needs to tell repeats from first ones in the partitions of a topic.
+
+    ``before`` is the batch before this one, as long as it may not be committed.
+    """
 
     topic: str
     horizon_ms: int
     cache: Path
+    before: Uncommitted | None = None
 
     def first_ones(
         self, cursor: extensions.cursor, accepted: pa.Table
@@ -61,7 +83,7 @@ class SeenIds:
             ids = Ids.of(mine.column("event_id"), mine.column("arrived_ms").to_numpy())
             segments = self._segments(cursor, partition)
             folder = self._folder(partition)
-            stored = {one.name: _read(cursor, folder, one.name) for one in segments}
+            stored = {one.name: self.read(cursor, partition, one.name) for one in segments}
             _forget_others(folder, stored.keys())
             first = first_seen(ids, stored.values(), self.horizon_ms)
             fresh[rows] = first
@@ -90,28 +112,63 @@ class SeenIds:
             "partition": partition,
             "events": len(segment),
             "newest_ms": newest,
-            "packed": "\\x" + packed.hex(),
-            "replaces": "{" + ",".join(one.name for one in [*merged, *old]) + "}",
+            "packed": packed,
+            "replaces": [one.name for one in [*merged, *old]],
         }
 
     def _segments(self, cursor: extensions.cursor, partition: int) -> list[Segment]:
         cursor.execute(
-            "SELECT segment::text, events, newest_ms FROM seen_events "
-            "WHERE topic = %s AND partition = %s",
+            sql.SQL(
+                "SELECT segment::text, events, newest_ms FROM ({}) AS s "
+                "WHERE topic = %s AND partition = %s"
+            ).format(self._stored()),
             (self.topic, partition),
         )
         return [Segment(*row) for row in cursor.fetchall()]
 
+    def _stored(self) -> sql.Composable:
+        """Return the segments as they are when the batch before is committed, or was already.
 
-def _read(cursor: extensions.cursor, folder: Path, name: str) -> Ids:
-    path = folder / name
-    if not path.exists():
-        cursor.execute("SELECT packed FROM seen_events WHERE segment = %s", (name,))
-        _keep(folder, name, bytes(cursor.fetchall()[0][0]))
-    if not path.stat().st_size:
-        return Ids.unpack(b"")
-    with path.open("rb") as file:
-        return Ids.unpack(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+        One statement sees both tables at one moment, so it does not matter which.
+        """
+        columns = sql.SQL(", ".join(list(_COLUMNS)[:-1]))
+        if self.before is None:
+            return sql.SQL("SELECT {} FROM seen_events").format(columns)
+        return sql.SQL(
+            "WITH staged AS (SELECT {}, replaces FROM {} WHERE attempt = ANY ({}::bigint[])) "
+            "SELECT {} FROM seen_events "
+            "WHERE segment NOT IN (SELECT unnest(replaces)::uuid FROM staged) "
+            "UNION ALL SELECT * FROM (SELECT {} FROM staged WHERE events > 0) AS new "
+            "WHERE segment NOT IN (SELECT segment FROM seen_events)"
+        ).format(
+            sql.SQL(", ").join(map(sql.Identifier, list(_COLUMNS)[:-1])),
+            self.before.staged,
+            sql.Literal(list(self.before.attempts)),
+            columns,
+            sql.SQL(", ".join(_STORED)),
+        )
+
+    def read(self, cursor: extensions.cursor, partition: int, name: str) -> Ids:
+        """Return a segment, from the disk if it is there.
+
+        Raises:
+            DatabaseAwayError: it was staged only, and PostgreSQL lost that in a crash.
+        """
+        folder = self._folder(partition)
+        path = folder / name
+        if not path.exists():
+            cursor.execute(
+                sql.SQL("SELECT packed FROM ({}) AS s WHERE segment = %s").format(self._stored()),
+                (name,),
+            )
+            found = cursor.fetchall()
+            if not found:
+                raise DatabaseAwayError(f"segment {name} of seen_events was staged and is gone")
+            _keep(folder, name, bytes(found[0][0]))
+        if not path.stat().st_size:
+            return Ids.unpack(b"")
+        with path.open("rb") as file:
+            return Ids.unpack(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
 
 
 def _keep(folder: Path, name: str, packed: bytes) -> None:
@@ -132,10 +189,9 @@ def _forget_others(folder: Path, names: Collection[str]) -> None:
 
 def as_table(changes: Sequence[Mapping[str, object]]) -> pa.Table:
     """Return changes as a table with the columns of :func:`seen_target`."""
-    types = {"partition": pa.int32(), "events": pa.int64(), "newest_ms": pa.int64()}
     return pa.table(
         {
-            name: pa.array([change[name] for change in changes], types.get(name, pa.string()))
-            for name in _COLUMNS
+            name: pa.array([change[name] for change in changes], kind)
+            for name, kind in _COLUMNS.items()
         }
     )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -123,18 +122,20 @@ class RunningStream:
         self._query = writer.trigger(**trigger).start()
 
     def wait(self) -> None:
-        """Wait until the query ends; raise what ended it."""
+        """Wait until the query ends and its last batch is committed; raise what ended it."""
         if self._query is not None:
             self._query.awaitTermination()
+        self._writer.settle()
 
     @property
     def is_active(self) -> bool:
-        """Tell whether the query runs."""
-        return self._query is not None and self._query.isActive
+        """Tell whether the query runs, or its last batch is not yet committed."""
+        running = self._query is not None and self._query.isActive
+        return running or self._writer.is_merging
 
-    def failure(self) -> StreamingQueryException | None:
-        """Return what ended the query, if it failed."""
-        return self._query.exception() if self._query else None
+    def failure(self) -> BaseException | None:
+        """Return what ended the query or the merge of a batch, if it failed."""
+        return self._writer.failure() or (self._query.exception() if self._query else None)
 
     def refuse_another_topic(self) -> None:
         """Refuse a topic made anew since the start (see :class:`streaming.writer.BatchWriter`)."""
@@ -146,7 +147,7 @@ class RunningStream:
         with self._busy:
             if self._query is not None:
                 self._query.stop()
-        self._writer.sink.close()
+        self._writer.close()
         self._checkpoint.remove()
 
     def _write_batch(self, batch: DataFrame, number: int) -> None:

@@ -1,10 +1,13 @@
 """Writing the micro-batches of one topic: the task that does the work, the sink, patience."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from pyspark import SparkFiles
 from pyspark.errors import PySparkException
@@ -18,13 +21,17 @@ from streaming.faults import Fault
 from streaming.metrics import Metrics
 from streaming.records import Decoder
 from streaming.rejects import rejected_target
-from streaming.seen import SeenIds
+from streaming.seen import SEEN, SeenIds, Uncommitted
 from streaming.sink.merge import Target
 from streaming.sink.postgres import PostgresSink, StagedBatch, Written, topic_was_recreated
+from streaming.sink.progress import advances
 from streaming.sink.staging import TRANSIENT, DatabaseAwayError
+from streaming.source import read_range
 from streaming.task import REPORT, Deltas, Task, tallies_of
 
 log = get_logger("streaming")
+
+T = TypeVar("T")
 
 # Below so many records a second task costs more than it saves.
 _RECORDS_A_TASK = 10_000
@@ -41,8 +48,22 @@ class Stream:
     horizon: timedelta | None
 
 
+@dataclass
+class _Merging:
+    """A staged batch on its way into the tables; ``redone`` if what was staged did not do."""
+
+    staged: StagedBatch
+    redone: bool = False
+    result: "Future[None]" = field(default_factory=Future)
+
+
 class BatchWriter:
-    """Writes frames of records of one topic into the tables, each offset once."""
+    """Writes frames of records of one topic into the tables, each offset once.
+
+    A batch is merged by a thread while the next one is read and staged: one keeps PostgreSQL
+    busy, the other Spark. What is counted is what is committed, in order, one batch after the
+    other; how far Spark believes to be does not matter.
+    """
 
     def __init__(
         self,
@@ -63,6 +84,8 @@ class BatchWriter:
         self._settings = settings
         self._metrics = metrics
         self.ending = False
+        self._merging: _Merging | None = None
+        self._merger = ThreadPoolExecutor(1, thread_name_prefix=f"merge-{stream.topic}")
         fault = Fault(settings.stream_fault)
         self.sink = PostgresSink(
             database,
@@ -79,26 +102,108 @@ class BatchWriter:
         self.ending = True
 
     def write(self, batch: DataFrame, number: int, ends: Mapping[int, int]) -> None:
-        """Write the records of a batch that ends before the offsets ``ends``.
+        """Stage the records of a batch that ends before the offsets ``ends``; begin to merge it.
+
+        It returns when the batch is staged and the one before it committed. :meth:`settle` waits
+        for its own commit.
 
         Raises:
             EncoreError: the topic was made anew, or another job counts it.
             psycopg2.Error, PySparkException: it failed for longer than the patience lasts.
         """
+        staged = self._patiently(lambda tries: self._stage_next(batch, ends, again=tries > 0))
+        if staged is not None:
+            merging = _Merging(staged)
+            merging.result = self._merger.submit(self._merge, number, merging)
+            self._merging = merging
+
+    def settle(self) -> None:
+        """Wait until all that was written is committed.
+
+        Raises:
+            EncoreError, psycopg2.Error, PySparkException: as for :meth:`write`.
+        """
+        if self._merging is not None:
+            self._merging.result.result()
+            self._merging = None
+
+    @property
+    def is_merging(self) -> bool:
+        """Tell whether something written is not known to be committed."""
+        merging = self._merging
+        return merging is not None and not (merging.result.done() and self.failure() is None)
+
+    def failure(self) -> BaseException | None:
+        """Return what ended the merge of the last batch, if it failed for good."""
+        merging = self._merging
+        return merging.result.exception() if merging and merging.result.done() else None
+
+    def close(self) -> None:
+        """Let the merge under way end, well or not; drop the staging tables."""
+        self._merger.shutdown()
+        if error := self.failure():
+            log.warning(
+                "last batch not counted, the next start does it", because=_first_line(error)
+            )
+        self.sink.close()
+
+    def _stage_next(
+        self, batch: DataFrame, ends: Mapping[int, int], *, again: bool
+    ) -> StagedBatch | None:
+        """Stage a batch while the one before is merged; return None if it is counted already."""
+        before = self._merging
+        if again:
+            self.settle()
+            before = None
+            for side in (0, 1):
+                self.sink.empty(side)
+        begins = before.staged.upto if before else self.sink.recorded()
+        if not advances(begins, ends, ()):
+            return None
+        staged = self._stage(batch, begins, ends, before.staged if before else None)
+        if before is None:
+            return staged
+        self.settle()
+        self.sink.empty(before.staged.side)
+        if not before.redone:
+            return staged
+        # Its repeats were looked for among ids that were staged once more since.
+        return self._stage_next(batch, ends, again=True)
+
+    def _merge(self, number: int, merging: "_Merging") -> None:
+        """Merge a staged batch; after a failure read, stage and merge it once more."""
+        side, ends = merging.staged.side, merging.staged.ends
+
+        def attempt(tries: int) -> Written | None:
+            if not tries:
+                return self.sink.merge(number, merging.staged)
+            merging.redone = True
+            begins = self.sink.recorded()
+            if not advances(begins, ends, ()):
+                return None  # The commit that failed was one.
+            self.sink.empty(side)
+            batch = read_range(self._spark, self._bootstrap, self._stream.topic, begins, ends)
+            return self.sink.merge(number, self._stage_on(side, batch, begins, ends))
+
+        written = self._patiently(attempt)
+        if written is not None:
+            _tell(self._stream.topic, number, written)
+            self._publish(written)
+
+    def _patiently(self, attempt: Callable[[int], T]) -> T:
+        """Try until it works, or the patience ends, or the stream does; count the tries."""
         give_up = time.monotonic() + self._settings.stream_patience_seconds
-        while True:
+        for tries in count():
             try:
-                written = self.sink.write(number, ends, lambda at: self._stage(batch, at, ends))
-                break
+                return attempt(tries)
             except (*TRANSIENT, PySparkException, ServiceUnavailableError) as error:
-                if not _may_pass(error) or self.ending or time.monotonic() > give_up:
+                over = self.ending or self.failure() or time.monotonic() > give_up
+                if over or not _may_pass(error):
                     raise
                 self._metrics.put_off(self._stream.topic)
                 log.warning("batch put off", topic=self._stream.topic, because=_first_line(error))
                 time.sleep(1)
-        if written is not None:
-            _tell(self._stream.topic, number, written)
-            self._publish(written)
+        raise AssertionError
 
     def _publish(self, written: Written) -> None:
         """Show the batch to those who watch; what fails here changes no number."""
@@ -114,15 +219,44 @@ class BatchWriter:
                 log.warning("consumer group not updated", group=group, because=str(error))
 
     def _stage(
-        self, batch: DataFrame, recorded: Mapping[int, int], ends: Mapping[int, int]
+        self,
+        batch: DataFrame,
+        begins: Mapping[int, int],
+        ends: Mapping[int, int],
+        before: StagedBatch | None,
     ) -> StagedBatch:
-        task = replace(self._task, recorded=recorded)
-        records = sum(end - recorded.get(partition, 0) for partition, end in ends.items())
-        tasks = self._tasks(records)
-        rows = batch.coalesce(tasks).mapInArrow(task, REPORT).collect()
+        """Stage on the side that the batch before does not use."""
+        if before is None:
+            return self._stage_on(0, batch, begins, ends)
+        staged = self.sink.areas[before.side].table(SEEN)
+        return self._stage_on(
+            1 - before.side, batch, begins, ends, Uncommitted(staged, before.attempts)
+        )
+
+    def _stage_on(
+        self,
+        side: int,
+        batch: DataFrame,
+        begins: Mapping[int, int],
+        ends: Mapping[int, int],
+        before: Uncommitted | None = None,
+    ) -> StagedBatch:
+        self.sink.reach("before-staging")
+        began = time.monotonic()
+        seen = self._task.seen and replace(self._task.seen, before=before)
+        task = replace(self._task, area=self.sink.areas[side], recorded=begins, seen=seen)
+        records = sum(end - begins.get(partition, 0) for partition, end in ends.items())
+        rows = batch.coalesce(self._tasks(records)).mapInArrow(task, REPORT).collect()
         self.refuse_another_topic()
         reports = [row.asDict() for row in rows]
-        return StagedBatch(sorted({row["attempt"] for row in reports}), tallies_of(reports))
+        return StagedBatch(
+            side,
+            begins,
+            ends,
+            sorted({row["attempt"] for row in reports}),
+            tallies_of(reports),
+            took_ms=round((time.monotonic() - began) * 1000),
+        )
 
     def _tasks(self, records: int) -> int:
         if self._stream.horizon is None:
@@ -155,7 +289,7 @@ class BatchWriter:
             deltas=self._stream.deltas,
             seen=seen,
             late_after_ms=round(self._settings.stream_late_after_minutes * 60_000),
-            area=self.sink.area,
+            area=self.sink.areas[0],
             dies_once=dies_once,
         )
 

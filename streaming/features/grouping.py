@@ -118,12 +118,9 @@ class Groups:
         return np.asarray(how.reduceat(ordered, self._starts)) if len(self) else ordered
 
 
-def text_arrays(texts: pa.Array, bounds: Integers) -> pa.Array:
-    """Return each stretch of texts between two bounds as PostgreSQL writes an array of text."""
-    escaped = pc.replace_substring(pc.replace_substring(texts, "\\", "\\\\"), '"', '\\"')
-    quoted = pc.binary_join_element_wise('"', escaped, '"', "")
-    lists = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), quoted)
-    return pc.binary_join_element_wise("{", pc.binary_join(lists, ","), "}", "")
+def text_lists(texts: pa.Array, bounds: Integers) -> pa.Array:
+    """Return each stretch of texts between two bounds as a list."""
+    return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), texts)
 
 
 def _combined(keys: Sequence[Integers]) -> Integers:

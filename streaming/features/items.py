@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from streaming.features.grouping import Groups, Integers, text_arrays
+from streaming.features.grouping import Groups, Integers, text_lists
 from streaming.features.signal import LISTENING, Events
 from streaming.features.times import FIVE_MINUTES_US, bucket, instants, microseconds
 
@@ -32,7 +32,7 @@ def item_listeners(events: Events) -> pa.Table:
         {
             "item_id": plays.item.texts(lists.key(0)),
             "bucket_start": instants(lists.key(1)),
-            "user_ids": text_arrays(plays.user.texts(groups.key(2)), lists.bounds),
+            "user_ids": text_lists(plays.user.texts(groups.key(2)), lists.bounds),
         }
     )
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from streaming.features.grouping import Groups, text_arrays
+from streaming.features.grouping import Groups, text_lists
 from streaming.features.signal import Events
 from streaming.features.times import MINUTE_US, bucket, instants
 
@@ -35,6 +35,6 @@ def minute_users(events: Events) -> pa.Table:
     return pa.table(
         {
             "minute": instants(minutes.key()),
-            "user_ids": text_arrays(events.user.texts(groups.key(1)), minutes.bounds),
+            "user_ids": text_lists(events.user.texts(groups.key(1)), minutes.bounds),
         }
     )

@@ -1,8 +1,8 @@
 """The sink: one micro-batch, one transaction, however often it is tried."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,7 +26,7 @@ from streaming.sink.progress import (
     record_advances,
     record_audit,
 )
-from streaming.sink.staging import Staging, StagingArea
+from streaming.sink.staging import TRANSIENT, Staging, StagingArea, drop_leftovers
 
 log = get_logger("streaming")
 
@@ -36,10 +36,24 @@ _CLAIM_SECONDS = 5
 
 @dataclass(frozen=True)
 class StagedBatch:
-    """What the tasks of a batch copied: the attempts that count, a tally for each partition."""
+    """What the tasks of a batch copied, of the records from ``begins`` to before ``ends``.
 
+    ``side`` is where it lies, ``attempts`` are those that count, ``tallies`` has one for each
+    partition that had records, ``took_ms`` is how long it took.
+    """
+
+    side: int
+    begins: Mapping[int, int]
+    ends: Mapping[int, int]
     attempts: Sequence[int]
     tallies: Sequence[Tally]
+    took_ms: int = 0
+
+    @property
+    def upto(self) -> Mapping[int, int]:
+        """Return the first offset of each partition that is not counted once this is."""
+        steps = advances(self.begins, self.ends, ())
+        return {**self.begins, **{step.partition: step.end for step in steps}}
 
 
 @dataclass(frozen=True)
@@ -56,13 +70,12 @@ class Written:
     state: tuple[int, int] | None = None
 
 
-Stage = Callable[[Mapping[int, int]], StagedBatch]
 Hook = Callable[[str], None]
 
 
 @dataclass
 class _Stopwatch:
-    phases_ms: dict[str, int] = field(default_factory=dict)
+    phases_ms: dict[str, int]
     _since: float = field(default_factory=time.monotonic)
 
     def lap(self, phase: str) -> None:
@@ -76,18 +89,21 @@ class PostgresSink:
 
     The order of a write:
 
-    1. Read the recorded offsets of the topic. A batch that ends at or before them is counted.
-    2. The tasks copy their deltas of the records from the recorded offsets on into the staging
-       tables of this run, each in a transaction of its own, tagged with its attempt (Spark).
-    3. Begin the transaction. Lock the topic's rows of ``stream_offsets``; if they are no longer
-       those of step 1, another job counted meanwhile: roll back and end.
-    4. Merge the staged rows of the attempts that Spark reported into the tables.
-    5. Add the counts to ``stream_offsets`` and move its offsets to the end of the batch; write
-       the row of ``ingest_audit``; empty the staging tables.
-    6. Commit.
+    1. The tasks copy their deltas of the records, from the offsets that are recorded or will be,
+       into the staging tables of this run, each in a transaction of its own, tagged with its
+       attempt. There are two *sides*, two sets of these tables, so that a batch can be staged
+       while the one before it is merged.
+    2. Begin the transaction. Lock the topic's rows of ``stream_offsets``; if they are not those
+       that the batch was staged behind, another job counted meanwhile: roll back and end.
+    3. Merge the staged rows of the attempts that Spark reported into the tables.
+    4. Add the counts to ``stream_offsets`` and move its offsets to the end of the batch; write
+       the row of ``ingest_audit``.
+    5. Commit. The side is emptied before it is used again.
 
-    A crash before 6 leaves nothing but staged rows, which the next start drops. A crash after it
+    A crash before 5 leaves nothing but staged rows, which the next start drops. A crash after it
     leaves the batch counted, and the next start begins behind it.
+
+    One thread at a time may call it.
     """
 
     def __init__(
@@ -109,17 +125,18 @@ class PostgresSink:
         self._topic = topic
         self._topic_id = topic_id
         self._run_id: UUID = uuid4()
-        self._staging = Staging(url, self._run_id.hex[:12], targets)
+        run = self._run_id.hex[:11]
+        self._sides = (Staging(url, f"{run}a", targets), Staging(url, f"{run}b", targets))
         self._lock_timeout_ms = lock_timeout_ms
-        self._hook = hook
+        self.reach = hook
         self._connection: Any = None
         self._next_look = 0.0
-        self._left_behind = False
 
     @property
-    def area(self) -> StagingArea:
-        """Return where the tasks copy to."""
-        return self._staging.area
+    def areas(self) -> tuple[StagingArea, StagingArea]:
+        """Return where the tasks copy to: the two sides."""
+        one, other = self._sides
+        return one.area, other.area
 
     def open(self, *, accept_reset: bool = False) -> dict[int, int]:
         """Claim the topic, make the staging tables; return the recorded offsets of the topic.
@@ -150,51 +167,62 @@ class PostgresSink:
         if self._connection is None:
             return
         with suppress(psycopg2.Error), self._connection, self._connection.cursor() as cursor:
-            self._staging.drop(cursor)
+            for one in self._sides:
+                one.drop(cursor)
         self._connection.close()
 
-    def write(self, spark_batch: int, ends: Mapping[int, int], stage: Stage) -> Written | None:
-        """Write a batch that ends before the offsets ``ends``; return None if it is counted.
-
-        ``stage`` gets the recorded offset of each partition, and stages the deltas of the
-        records from there on.
+    def recorded(self) -> dict[int, int]:
+        """Return the first offset of each partition that is not counted.
 
         Raises:
-            psycopg2.OperationalError, psycopg2.InterfaceError: time may heal it; write again.
+            psycopg2.OperationalError, psycopg2.InterfaceError: time may heal it; ask again.
+        """
+        with self._transaction() as cursor:
+            return read_progress(cursor, self._topic, self._topic_id)
+
+    def empty(self, side: int) -> None:
+        """Delete what was staged on a side, and give back its room.
+
+        Raises:
+            psycopg2.OperationalError, psycopg2.InterfaceError: time may heal it; try again.
+        """
+        with self._transaction() as cursor:
+            self._sides[side].empty(cursor)
+
+    def merge(self, spark_batch: int, staged: StagedBatch) -> Written:
+        """Merge a staged batch and record that it is counted, in one transaction.
+
+        Raises:
+            psycopg2.OperationalError, psycopg2.InterfaceError: time may heal it; whether it was
+                committed, :meth:`recorded` tells.
             EncoreError: another job counts the same topic.
         """
-        if self._connection is None or self._connection.closed:
-            self._connect()
-        try:
-            return self._write(spark_batch, ends, stage)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            # Whatever it was, the next try begins with a connection that is known to be whole.
-            self._connection.close()
-            raise
-
-    def _write(self, spark_batch: int, ends: Mapping[int, int], stage: Stage) -> Written | None:
-        watch = _Stopwatch()
-        recorded = self._recorded()
-        if not advances(recorded, ends, ()):
-            return None
-        self._empty_if_tried_before()
-        self._hook("before-staging")
-        staged = stage(recorded)
-        steps = advances(recorded, ends, staged.tallies)
-        watch.lap("stage")
-        self._hook("before-commit")
-        with self._connection, self._connection.cursor() as cursor:
-            self._lock(cursor, recorded, steps)
-            self._staging.merge(cursor, staged.attempts)
+        steps = advances(staged.begins, staged.ends, staged.tallies)
+        watch = _Stopwatch({"stage": staged.took_ms})
+        self.reach("before-commit")
+        with self._transaction() as cursor:
+            self._lock(cursor, staged.begins, steps)
+            self._sides[staged.side].merge(cursor, staged.attempts)
             watch.lap("merge")
             audit = Audit(self._run_id, spark_batch, watch.phases_ms)
             record_advances(cursor, self._topic, self._topic_id, steps)
             record_audit(cursor, self._topic, steps, audit)
             state = self._look_at_state(cursor)
-        self._left_behind = False
         watch.lap("commit")
-        self._hook("after-commit")
+        self.reach("after-commit")
         return Written(steps, staged.tallies, watch.phases_ms, state)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[extensions.cursor]:
+        """Give a cursor in a transaction; a connection that failed is never used again."""
+        if self._connection is None or self._connection.closed:
+            self._connect()
+        try:
+            with self._connection, self._connection.cursor() as cursor:
+                yield cursor
+        except TRANSIENT:
+            self._connection.close()
+            raise
 
     def _look_at_state(self, cursor: extensions.cursor) -> tuple[int, int] | None:
         now = time.monotonic()
@@ -209,19 +237,16 @@ class PostgresSink:
         ((rows, size),) = cursor.fetchall()
         return rows or 0, size or 0
 
-    def _empty_if_tried_before(self) -> None:
-        """Give back the room of what a failed try staged, or a full disk would stay full."""
-        if self._left_behind:
-            with self._connection, self._connection.cursor() as cursor:
-                self._staging.empty(cursor)
-        self._left_behind = True
-
     def _connect(self) -> None:
         self._connection = connect(self._url, application_name="encore-stream")
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = %s", (self._lock_timeout_ms,))
+            # One connection, which sorts the rows of a batch: in memory, whatever the default is.
+            cursor.execute("SET work_mem = '64MB'")
             self._claim(cursor)
-            self._staging.create(cursor)
+            drop_leftovers(cursor, keep=[one.run for one in self.areas])
+            for one in self._sides:
+                one.create(cursor)
 
     def _claim(self, cursor: extensions.cursor) -> None:
         """Hold the topic in this database for as long as the connection lives."""
@@ -244,10 +269,6 @@ class PostgresSink:
             (self._topic,),
         )
         return bool(cursor.fetchall()[0][0])
-
-    def _recorded(self) -> dict[int, int]:
-        with self._connection, self._connection.cursor() as cursor:
-            return read_progress(cursor, self._topic, self._topic_id)
 
     def _lock(
         self, cursor: extensions.cursor, expected: Mapping[int, int], steps: Sequence[Advance]

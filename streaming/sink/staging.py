@@ -6,15 +6,15 @@ failed, retried or speculative attempt left behind never counts.
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
 import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg2 import extensions, sql
-from pyarrow import csv
 
 from streaming.sink.merge import Staged, Target
 
@@ -22,7 +22,6 @@ SCHEMA = "staging"
 # Both are what psycopg2 raises for whatever time may heal: a server that is away or starting, a
 # connection cut, no connection left, a deadlock, a lock not to be had, a full disk.
 TRANSIENT = (psycopg2.OperationalError, psycopg2.InterfaceError)
-_CSV = csv.WriteOptions(include_header=False)
 
 
 class DatabaseAwayError(Exception):
@@ -36,6 +35,10 @@ class StagingArea:
     url: str = field(repr=False)
     run: str
     columns: Mapping[str, Sequence[str]]
+
+    def table(self, name: str) -> sql.Identifier:
+        """Return the staging table of a delta."""
+        return sql.Identifier(SCHEMA, f"{self.run}_{name}")
 
     @contextmanager
     def writer(self, attempt: int) -> Iterator["StagingWriter"]:
@@ -63,17 +66,18 @@ class StagingWriter:
         self.cursor = cursor
 
     def copy(self, name: str, rows: pa.Table) -> None:
-        """Copy the rows of one delta, whose columns are those of its target."""
+        """Copy the rows of one delta, whose columns are those of its target, types alike.
+
+        PostgreSQL checks the size of each value and nothing else, so an integer column of the
+        table is a ``pa.int64`` here if it is a bigint, and a ``pa.int16`` if it is a smallint.
+        """
         if not rows.num_rows:
             return
         columns = self._area.columns[name]
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-            sql.Identifier(SCHEMA, f"{self._area.run}_{name}"), _names(columns)
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+            self._area.table(name), _names(columns)
         )
-        text = io.BytesIO()
-        csv.write_csv(rows.select(list(columns)), text, _CSV)
-        text.seek(0)
-        self.cursor.copy_expert(statement, text)
+        self.cursor.copy_expert(statement, io.BytesIO(_encoded(rows.select(list(columns)))))
 
 
 class Staging:
@@ -88,8 +92,7 @@ class Staging:
         )
 
     def create(self, cursor: extensions.cursor) -> None:
-        """Drop what dead runs left, hold this run's name, make its tables."""
-        drop_leftovers(cursor)
+        """Hold this run's name, make its tables."""
         self.hold_name(cursor)
         for target in self._targets.values():
             self._create(cursor, target)
@@ -101,21 +104,20 @@ class Staging:
     def drop(self, cursor: extensions.cursor) -> None:
         """Drop this run's tables."""
         for name in self._targets:
-            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._table(name)))
+            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.area.table(name)))
 
     def merge(self, cursor: extensions.cursor, attempts: Sequence[int]) -> None:
-        """Merge the staged rows of the attempts, then empty the tables."""
+        """Merge the staged rows of the attempts."""
         for name, target in self._targets.items():
-            target.merge(cursor, Staged(self._table(name), attempts))
-        self.empty(cursor)
+            target.merge(cursor, Staged(self.area.table(name), attempts))
 
     def empty(self, cursor: extensions.cursor) -> None:
         """Delete every staged row, and give back its room."""
-        tables = sql.SQL(", ").join(self._table(name) for name in self._targets)
+        tables = sql.SQL(", ").join(self.area.table(name) for name in self._targets)
         cursor.execute(sql.SQL("TRUNCATE {}").format(tables))
 
     def _create(self, cursor: extensions.cursor, target: Target) -> None:
-        table = self._table(target.name)
+        table = self.area.table(target.name)
         stored = [name for name in target.columns if name not in target.extra]
         extra = [
             sql.SQL(", NULL::{} AS {}").format(sql.SQL(kind), sql.Identifier(name))
@@ -123,7 +125,9 @@ class Staging:
         ]
         cursor.execute(
             sql.SQL(
-                "CREATE UNLOGGED TABLE IF NOT EXISTS {table} AS "
+                # Vacuum would hold it just when it is to be emptied, for nothing.
+                "CREATE UNLOGGED TABLE IF NOT EXISTS {table} "
+                "WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false) AS "
                 "SELECT {columns}{extra}, NULL::bigint AS attempt FROM {like} WITH NO DATA"
             ).format(
                 table=table,
@@ -139,19 +143,25 @@ class Staging:
             ).format(table)
         )
 
-    def _table(self, name: str) -> sql.Identifier:
-        return sql.Identifier(SCHEMA, f"{self._run}_{name}")
 
-
-def drop_leftovers(cursor: extensions.cursor) -> None:
-    """Drop the staging tables of runs that no longer hold their name."""
+def drop_leftovers(cursor: extensions.cursor, keep: Collection[str]) -> None:
+    """Drop the staging tables of runs that no longer hold their name, but for those to keep."""
     cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (SCHEMA,))
     for (table,) in cursor.fetchall():
         run = table.split("_", 1)[0]
+        if run in keep:
+            continue
         cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", (run,))
         if cursor.fetchall()[0][0]:
             cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, table)))
             cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", (run,))
+
+
+def _encoded(rows: pa.Table) -> bytes:
+    """Return rows in the binary format of COPY: a tenth of the time that text takes."""
+    encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+    parts = [encoder.write_header(), *map(encoder.write_batch, rows.to_batches())]
+    return b"".join([*parts, encoder.finish()])
 
 
 # A Python worker serves task after task: one connection each, instead of one a task.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -75,16 +75,22 @@ def write(
     reported: Sequence[int],
 ) -> None:
     """Write a batch up to ``end`` of which each attempt staged its rows."""
+    sink.empty(0)
+    for attempt, deltas in staged.items():
+        with sink.areas[0].writer(attempt) as writer:
+            for name, rows in deltas.items():
+                writer.copy(name, _table(rows))
+    begins = sink.recorded()
+    tally = Tally(0, end - begins[0], 0, 0, 0, arrived_ms=1_793_491_200_000)
+    sink.merge(0, StagedBatch(0, begins, {0: end}, reported, [tally]))
 
-    def stage(recorded: Mapping[int, int]) -> StagedBatch:
-        for attempt, deltas in staged.items():
-            with sink.area.writer(attempt) as writer:
-                for name, rows in deltas.items():
-                    writer.copy(name, pa.Table.from_pylist([dict(row) for row in rows]))
-        read = end - recorded[0]
-        return StagedBatch(reported, [Tally(0, read, 0, 0, 0, arrived_ms=1_793_491_200_000)])
 
-    assert sink.write(0, {0: end}, stage) is not None
+def on_1st(hour: int) -> datetime:
+    return datetime(2026, 11, 1, hour, tzinfo=UTC)
+
+
+def _table(rows: Rows) -> pa.Table:
+    return pa.table({name: [row[name] for row in rows] for name in rows[0]})
 
 
 def rows_of(database: str, query: str) -> list[tuple[Any, ...]]:
@@ -97,20 +103,25 @@ def test_of_a_task_that_wrote_twice_the_attempt_that_spark_reports_is_merged(
     database: str,
 ) -> None:
     rows: Mapping[str, Rows] = {
-        "item_counts_day": [{"item_id": "i", "bucket_start": "2026-11-01 00:00+00", **COUNTS}],
+        "item_counts_day": [{"item_id": "i", "bucket_start": on_1st(0), **COUNTS}],
         "user_counts_day": [
             {
                 "user_id": "u",
-                "day": "2026-11-01",
+                "day": date(2026, 11, 1),
                 "events": 1,
                 **COUNTS,
-                "first_at": "2026-11-01 08:00+00",
-                "last_at": "2026-11-01 08:00+00",
+                "first_at": on_1st(8),
+                "last_at": on_1st(8),
             }
         ],
-        "minute_users": [{"minute": "2026-11-01 08:00+00", "user_ids": "{u}"}],
+        "minute_users": [{"minute": on_1st(8), "user_ids": ["u"]}],
         "item_trends": [
-            {"country": "", "item_id": "i", "score": 1.0, "as_of": "2026-11-01 08:00+00"}
+            {
+                "country": "",
+                "item_id": "i",
+                "score": 1.0,
+                "as_of": on_1st(8),
+            }
         ],
     }
     with sink_of(database) as sink:
@@ -132,8 +143,8 @@ def listened(signal: float, at: str) -> Mapping[str, object]:
         "item_id": "i",
         "signal": signal,
         **COUNTS,
-        "first_at": f"{at} 00:00+00",
-        "last_at": f"{at} 00:00+00",
+        "first_at": datetime.fromisoformat(f"{at}T00:00Z"),
+        "last_at": datetime.fromisoformat(f"{at}T00:00Z"),
     }
 
 
@@ -174,18 +185,18 @@ def test_a_key_that_two_tasks_report_though_it_is_one_listeners_is_added_up(
 
 
 def test_a_key_that_any_task_may_report_is_added_up(database: str) -> None:
-    def staged(score: float, at: str, plays: int) -> Mapping[str, Rows]:
-        day = {"item_id": "i", "bucket_start": "2026-11-01 00:00+00", **COUNTS, "plays": plays}
-        trend = {"country": "SE", "item_id": "i", "score": score, "as_of": f"2026-11-01 {at}+00"}
+    def staged(score: float, at: int, plays: int) -> Mapping[str, Rows]:
+        day = {"item_id": "i", "bucket_start": on_1st(0), **COUNTS, "plays": plays}
+        trend = {"country": "SE", "item_id": "i", "score": score, "as_of": on_1st(at)}
         return {"item_counts_day": [day], "item_trends": [trend]}
 
     with sink_of(database) as sink:
-        first = {1: staged(4.0, "00:00", 3), 2: staged(1.0, "06:00", 5), 3: staged(9.0, "0:00", 7)}
+        first = {1: staged(4.0, 0, 3), 2: staged(1.0, 6, 5), 3: staged(9.0, 0, 7)}
         write(sink, 10, first, reported=[1, 2])
         # 6 hours halve: 4.0 * 0.5 + 1.0
         assert rows_of(database, TRENDS) == [(3.0, utc(2026, 11, 1, 6), True)]
         assert rows_of(database, "SELECT plays, ms_played FROM item_counts_day") == [(8, 2000)]
-        second = {4: staged(8.0, "12:00", 1), 5: staged(2.0, "06:00", 1)}
+        second = {4: staged(8.0, 12, 1), 5: staged(2.0, 6, 1)}
         write(sink, 20, second, reported=[4, 5])
     # 3.0 * 0.5 + 8.0 + 2.0 * 0.5
     assert rows_of(database, TRENDS) == [(10.5, utc(2026, 11, 1, 12), True)]

@@ -12,7 +12,7 @@ from database.engine import transaction
 from database.migrate import upgrade
 from encore.settings import load_settings
 from streaming.features.catalogue import HalfLives, feature_targets
-from streaming.features.grouping import text_arrays
+from streaming.features.grouping import text_lists
 from streaming.features.signal import LISTENING
 from streaming.features.times import instants
 from streaming.folding import Keep, fold
@@ -50,15 +50,13 @@ def sink(database_url: str) -> Iterator[PostgresSink]:
 
 def play(sink: PostgresSink, offset: int, *plays: tuple[str, datetime]) -> None:
     """Count plays of the track t1, each by a user at the start of five minutes."""
-
-    def stage(_: object) -> StagedBatch:
-        with sink.area.writer(offset) as writer:
-            for grain in ("5m", "hour", "day"):
-                writer.copy(f"item_counts_{grain}", _counts([when for _, when in plays], grain))
-            writer.copy("item_listeners", _listeners(plays))
-        return StagedBatch([offset], [Tally(0, len(plays), 0, 0, 0, 1)])
-
-    assert sink.write(offset, {0: offset}, stage)
+    sink.empty(0)
+    with sink.areas[0].writer(offset) as writer:
+        for grain in ("5m", "hour", "day"):
+            writer.copy(f"item_counts_{grain}", _counts([when for _, when in plays], grain))
+        writer.copy("item_listeners", _listeners(plays))
+    tally = Tally(0, len(plays), 0, 0, 0, 1)
+    sink.merge(offset, StagedBatch(0, sink.recorded(), {0: offset}, [offset], [tally]))
 
 
 def _counts(moments: Sequence[datetime], grain: str) -> pa.Table:
@@ -79,7 +77,7 @@ def _listeners(plays: Sequence[tuple[str, datetime]]) -> pa.Table:
         {
             "item_id": ["t1"] * len(plays),
             "bucket_start": instants(micros),
-            "user_ids": text_arrays(users, bounds),
+            "user_ids": text_lists(users, bounds),
         }
     )
 

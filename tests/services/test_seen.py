@@ -1,14 +1,21 @@
 """Ids of accepted events between batches: stored with the counts, kept on disk, and no more."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from psycopg2 import extensions, sql
 
 from database.engine import transaction
 from database.migrate import upgrade
-from streaming.seen import SeenIds, as_table
+from streaming.seen import SeenIds, Uncommitted, as_table, seen_target
+from streaming.sink.merge import Staged
+from streaming.sink.staging import DatabaseAwayError
+
+STAGED = sql.Identifier("staged")
 
 pytestmark = pytest.mark.services
 
@@ -30,16 +37,54 @@ def count(database: str, seen: SeenIds, events: pa.Table) -> list[bool]:
     """Do what a task and the merge do with the ids of a batch; return which were first."""
     with transaction(database) as cursor:
         first, changes = seen.first_ones(cursor, events)
-        for row in as_table(changes).to_pylist():
-            cursor.execute(
-                "DELETE FROM seen_events WHERE segment = ANY (%s::uuid[])", (row["replaces"],)
-            )
-            cursor.execute(
-                "INSERT INTO seen_events VALUES (%s, %s, %s, %s, %s, %s::bytea)",
-                [row[name] for name in ("segment", "topic", "partition", "events", "newest_ms")]
-                + [row["packed"]],
-            )
+        stage(cursor, changes, attempt=1)
+        seen_target().merge(cursor, Staged(STAGED, [1]))
+        cursor.execute("DELETE FROM staged")
     return [bool(one) for one in np.asarray(first)]
+
+
+def stage(cursor: extensions.cursor, changes: Sequence[Mapping[str, object]], attempt: int) -> None:
+    cursor.execute(
+        "CREATE TABLE IF NOT EXISTS staged (segment text, topic text, partition int, "
+        "events bigint, newest_ms bigint, packed bytea, replaces text[], attempt bigint)"
+    )
+    for row in as_table(changes).to_pylist():
+        values = ", ".join(["%s"] * (len(row) + 1))
+        cursor.execute(f"INSERT INTO staged VALUES ({values})", (*row.values(), attempt))
+
+
+def test_what_is_staged_and_not_yet_committed_is_known_and_stays_known_when_it_is(
+    database_url: str, tmp_path: Path
+) -> None:
+    upgrade(database_url)
+    here, there = tmp_path / "here", tmp_path / "there"
+    for number in range(7):  # the next one makes eight, which become one
+        count(database_url, SeenIds("m.events", DAY_MS, here), batch(number, 1, 0))
+    with transaction(database_url) as cursor:
+        first, changes = SeenIds("m.events", DAY_MS, here).first_ones(cursor, batch(6, 3, 5))
+        stage(cursor, changes, attempt=7)
+        assert [bool(one) for one in first] == [False, True, True]
+        assert any(change["replaces"] for change in changes)
+        failed = batch(30, 1, 5)
+        stage(cursor, SeenIds("m.events", DAY_MS, here).first_ones(cursor, failed)[1], attempt=6)
+    behind = replace(SeenIds("m.events", DAY_MS, there), before=Uncommitted(STAGED, [7]))
+    events = pa.concat_tables([batch(5, 6, 9), failed])
+    expected = [False] * 4 + [True, True, True]
+    with transaction(database_url) as cursor:
+        assert [bool(one) for one in behind.first_ones(cursor, events)[0]] == expected
+    with transaction(database_url) as cursor:
+        seen_target().merge(cursor, Staged(STAGED, [7]))
+    with transaction(database_url) as cursor:
+        assert [bool(one) for one in behind.first_ones(cursor, events)[0]] == expected
+
+
+def test_a_segment_that_was_staged_and_is_gone_is_no_error_of_the_batch(
+    database_url: str, tmp_path: Path
+) -> None:
+    upgrade(database_url)
+    seen = SeenIds("m.events", DAY_MS, tmp_path)
+    with transaction(database_url) as cursor, pytest.raises(DatabaseAwayError, match="is gone"):
+        seen.read(cursor, 2, "00000000-0000-0000-0000-000000000001")
 
 
 def test_segments_stay_few_in_the_table_and_on_disk(database_url: str, tmp_path: Path) -> None:
