@@ -145,8 +145,10 @@ class RunningStream:
         """Let the batch in hand end; then end the query, drop staging and checkpoint."""
         self._writer.end()
         with self._busy:
-            if self._query is not None:
-                self._query.stop()
+            pass
+        # Not under the lock: it waits for Spark's thread, which may be about to ask for it.
+        if self._query is not None:
+            self._query.stop()
         self._writer.close()
         self._checkpoint.remove()
 

@@ -112,7 +112,7 @@ class BatchWriter:
             psycopg2.Error, PySparkException: it failed for longer than the patience lasts.
         """
         staged = self._patiently(lambda tries: self._stage_next(batch, ends, again=tries > 0))
-        if staged is not None:
+        if staged is not None and not self.ending:
             merging = _Merging(staged)
             merging.result = self._merger.submit(self._merge, number, merging)
             self._merging = merging

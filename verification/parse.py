@@ -19,6 +19,10 @@ from encore.events import (
 from verification.contract import spark_schema
 
 _CORRUPT = "_corrupt"
+# Half a surrogate pair, escaped: no text, though Spark reads it as a question mark. A backslash
+# that is itself escaped begins no escape.
+_HIGH, _LOW = (rf"\\u[dD][{digits}][0-9a-fA-F]{{2}}" for digits in ("89abAB", "c-fC-F"))
+_HALF_A_PAIR = rf"(?<!\\)(?:\\\\)*(?:{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW})"
 # Jackson as Spark sets it up is laxer than JSON: single quotes and NaN would pass.
 _JSON_OPTIONS = {
     "mode": "PERMISSIVE",
@@ -101,6 +105,7 @@ def _json_rules(fields: Sequence[Field]) -> list[Column]:
     return [
         _break(Reason.MALFORMED_JSON, None, no_object),
         _break(Reason.MALFORMED_JSON, None, corrupt & F.try_parse_json(text).isNull()),
+        _break(Reason.MALFORMED_JSON, None, text.rlike(_HALF_A_PAIR)),
         *wrong,
         _break(Reason.WRONG_TYPE, None, corrupt),
     ]
