@@ -16,6 +16,8 @@ import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg2 import extensions, sql
 
+from database.engine import connect
+from encore.errors import ServiceUnavailableError
 from streaming.sink.merge import Staged, Target
 
 SCHEMA = "staging"
@@ -52,7 +54,7 @@ class StagingArea:
             with connection, connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('encore.attempt', %s, true)", (str(attempt),))
                 yield StagingWriter(self, cursor)
-        except TRANSIENT as error:
+        except (*TRANSIENT, ServiceUnavailableError) as error:
             _give_up(self.url)
             raise DatabaseAwayError(str(error).strip()) from None
 
@@ -172,7 +174,7 @@ def _borrow(url: str) -> Any:
     connection = _connections.get(url)
     if connection is not None and _answers(connection):
         return connection
-    _connections[url] = psycopg2.connect(url, application_name="encore-staging")
+    _connections[url] = connect(url, application_name="encore-staging")
     return _connections[url]
 
 
