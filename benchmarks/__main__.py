@@ -13,6 +13,7 @@ from benchmarks.measure import Figure, machine, save, table
 from benchmarks.memory import bench_memory
 from benchmarks.picture import draw
 from benchmarks.poison import bench_poison
+from benchmarks.profile import bench_profile
 from database.migrate import upgrade
 from encore.events import Topics
 from encore.log import configure_logging
@@ -25,6 +26,7 @@ _BACKLOG = Topics.of("bench-backlog")
 _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
     "producer": lambda bench, _: producer.figures(bench.bootstrap),
     "throughput": lambda bench, _: bench_throughput(bench),
+    "profile": lambda bench, _: bench_profile(bench),
     "growth": lambda bench, _: [
         *bench_growth(bench, _BACKLOG),
         *bench_straight_line(bench, _BACKLOG),
@@ -34,6 +36,7 @@ _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
     "freshness": lambda bench, _: [*bench_freshness(bench, 500), *bench_freshness(bench, 2000)],
     "memory": lambda bench, options: bench_memory(bench, options.memory_minutes),
 }
+_ON_REQUEST = frozenset({"profile"})  # explains a figure, and is none
 
 
 @contextmanager
@@ -67,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _needed(parts: Sequence[str]) -> list[str]:
     """Return the parts in order; some measure with the backlog that the throughput filled."""
-    wanted = set(parts or _PARTS)
+    wanted = set(parts or _PARTS.keys() - _ON_REQUEST)
     if wanted & {"growth", "sink"}:
         wanted.add("throughput")
     return [part for part in _PARTS if part in wanted]

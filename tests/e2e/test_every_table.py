@@ -45,8 +45,8 @@ def loop(kafka: str, postgres_url: str) -> Loop:
         "--seed=11",
         "--users=3000",
         "--tracks=5000",
-        "--history-events=250000",
-        "--max-events=200000",
+        "--history-events=150000",
+        "--max-events=120000",
         "--late=0.03",
         "--duplicates=0.03",
         "--malformed=0.01",
@@ -60,8 +60,8 @@ def loop(kafka: str, postgres_url: str) -> Loop:
 def test_there_is_something_of_everything_to_compare(loop: Loop) -> None:
     total = {name: sum(one[name] for one in loop.expected.accounts.values())
              for name in ("accepted", "late", "duplicate", "rejected")}  # fmt: skip
-    assert total["accepted"] + total["duplicate"] + total["rejected"] == 200_000
-    assert min(total.values()) > 1_000
+    assert total["accepted"] + total["duplicate"] + total["rejected"] == 120_000
+    assert min(total.values()) > 600
     assert len({reason for reason, *_ in loop.expected.rejected.values()}) >= 10
 
 

@@ -225,6 +225,29 @@ def test_a_table_locked_for_longer_than_the_lock_timeout_is_waited_for(away: Ins
         finish(away, job, 600)
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_batch_staged_while_the_one_before_waits_to_be_merged_knows_its_events(
+    away: Inside, cut: bool
+) -> None:
+    away.send(events(0, 300))
+    with away.streaming() as job, user(away) as session:
+        wait_until_counted(away, job, 300)
+        with session.cursor() as cursor:
+            cursor.execute("LOCK TABLE minute_users IN ACCESS EXCLUSIVE MODE")
+        away.send(events(300, 1))  # one, which cannot be divided over batches
+        job.wait_until(lambda: merge_waits(away), what="a merge waits for the user")
+        away.send(events(300, 1))
+        job.wait_until(lambda: staged_batches(away) == 2, what="the next batch is staged")
+        if cut:
+            # The merge starts again from Kafka, and what was staged behind it with it.
+            assert cut_connections(away)
+            job.wait_until(lambda: job.put_off() != [], what="the merge failed")
+        session.rollback()
+        wait_until_counted(away, job, 302)
+        away.pipeline.assert_exact()
+    assert away.totals() == {"accepted": 301, "duplicate": 1, "rejected": 0}
+
+
 def test_a_deadlock_with_a_user_is_resolved_by_trying_again(
     away: Inside, server: OwnServer
 ) -> None:
@@ -286,6 +309,22 @@ def test_a_job_whose_patience_is_at_its_end_says_why_and_another_goes_on(
     away.count_all()
     pipeline.assert_exact()
     assert away.totals() == {"accepted": 1000, "duplicate": 0, "rejected": 0}
+
+
+def staged_batches(away: Inside) -> int:
+    """Return in how many sets of staging tables there is something."""
+    with transaction(away.pipeline.database) as cursor:
+        cursor.execute(
+            "SELECT tablename FROM pg_tables "
+            "WHERE schemaname = 'staging' AND tablename LIKE '%\\_seen\\_events'"
+        )
+        names = [row[0] for row in cursor.fetchall()]
+        found = 0
+        for name in names:
+            table = sql.Identifier("staging", name)
+            cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table))
+            found += bool(cursor.fetchall()[0][0])
+        return found
 
 
 def cut_connections(away: Inside) -> int:
