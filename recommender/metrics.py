@@ -7,6 +7,7 @@ evaluation of IR techniques" (ACM TOIS 20(4), 2002) for NDCG, with the base-2 di
 counted where they are gathered.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -48,6 +49,44 @@ def average_precision(ranked: Items, relevant: Items, k: int) -> float:
     found = hits(ranked, relevant, k)
     precision = np.cumsum(found) / np.arange(1, len(found) + 1)
     return float(precision[found].sum() / best) if best else 0.0
+
+
+def hit_rate(ranked: Items, relevant: Items, k: int) -> float:
+    """Return 1 if any of the first k is relevant, else 0."""
+    return float(hits(ranked, relevant, k).any())
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Many lists at once: what is at which rank, and how much there was to find.
+
+    ``found`` is (listeners, ranks), False behind the end of a list; ``relevant`` is (listeners,),
+    all above 0. Each method returns an array (listeners,), by the formula of the function of the
+    same name.
+    """
+
+    found: NDArray[np.bool_]
+    relevant: NDArray[np.int64]
+
+    def ndcg(self, k: int) -> NDArray[np.float64]:
+        """Return the discounted gain of the first k over that of the best possible list."""
+        best = np.concatenate([[0.0], np.cumsum(_discounts(k))])
+        gained = self.found[:, :k] @ _discounts(self.found[:, :k].shape[1])
+        return np.asarray(gained / best[np.minimum(k, self.relevant)])
+
+    def recall(self, k: int) -> NDArray[np.float64]:
+        """Return the share of the relevant items that are among the first k."""
+        return np.asarray(self.found[:, :k].sum(axis=1) / self.relevant)
+
+    def average_precision(self, k: int) -> NDArray[np.float64]:
+        """Return the mean, over the best possible number of hits, of the precision at each hit."""
+        found = self.found[:, :k]
+        precision = np.cumsum(found, axis=1) / np.arange(1, found.shape[1] + 1)
+        return np.asarray((precision * found).sum(axis=1) / np.minimum(k, self.relevant))
+
+    def hit_rate(self, k: int) -> NDArray[np.float64]:
+        """Return 1 where any of the first k is relevant, else 0."""
+        return np.asarray(self.found[:, :k].any(axis=1), np.float64)
 
 
 def _discounts(ranks: int) -> NDArray[np.float64]:

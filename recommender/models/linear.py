@@ -1,0 +1,222 @@
+"""Models that score by a matrix of items by items: what a listener has, times how like it is.
+
+Popularity and trend are of the same kind, with one row for everybody.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+from implicit.utils import ParameterWarning
+from scipy.linalg import lapack
+
+from encore.errors import EncoreError
+from recommender.interactions import Indexes, Interactions
+from recommender.models.contract import best
+from recommender.topk import Floats
+
+
+class Popular:
+    """Score items by how many listeners have them, the same for everybody.
+
+    With a half-life in days each counts less the older it is: what is trending.
+    """
+
+    def __init__(self, half_life_days: float | None = None) -> None:
+        """Take the half-life; without one all times are alike."""
+        self._half_life_days = half_life_days
+        self._row: Floats = np.empty(0, np.float32)
+
+    @property
+    def name(self) -> str:
+        """Name the model."""
+        return "popular" if self._half_life_days is None else "trending"
+
+    def fit(self, train: Interactions) -> None:
+        """Count the listeners of each item."""
+        ones = np.ones(train.weights.nnz)
+        if self._half_life_days is not None:
+            if train.newest is None:
+                raise EncoreError("what is trending cannot be told: the data have no times")
+            age_days = (train.newest.max() - train.newest) / 86_400
+            ones = 2.0 ** (-age_days / self._half_life_days)
+        counts = np.bincount(train.weights.indices, ones, train.weights.shape[1])
+        self._row = np.where(counts > 0, counts, -np.inf).astype(np.float32)
+
+    def scores(self, users: Indexes) -> Floats:
+        """Return the counts once for each."""
+        return np.tile(self._row, (len(users), 1))
+
+    def fold_in(self, weights: sp.csr_matrix) -> Floats:
+        """Return the counts once for each."""
+        return np.tile(self._row, (weights.shape[0], 1))
+
+    def similar(self, item: int, k: int) -> tuple[Indexes, Floats]:
+        """Return the most popular: nothing is known of likeness."""
+        return best(self._row, item, k)
+
+
+class _ByItems:
+    """Scores are weights (listeners, items) times likeness (items, items)."""
+
+    _likeness: Any
+    _train: Interactions
+
+    def scores(self, users: Indexes) -> Floats:
+        """Return the sum of likeness to what each listener has."""
+        return self.fold_in(self._train.weights[users])
+
+    def fold_in(self, weights: sp.csr_matrix) -> Floats:
+        """Return the sum of likeness to what each listener has."""
+        product = self._input(weights) @ self._likeness
+        scores = product.toarray() if sp.issparse(product) else product
+        return np.asarray(scores, np.float32)
+
+    def similar(self, item: int, k: int) -> tuple[Indexes, Floats]:
+        """Return the most alike."""
+        row = self._likeness[[item]]
+        return best(row.toarray() if sp.issparse(row) else row, item, k)
+
+    def _input(self, weights: sp.csr_matrix) -> sp.csr_matrix:
+        return weights
+
+
+class Neighbours(_ByItems):
+    """Item k-nearest neighbours: cosine of co-listening, or of BM25-weighted co-listening.
+
+    Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms" (ACM TOIS 22(1), 2004);
+    BM25 as in Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009).
+    """
+
+    def __init__(self, weighting: str = "cosine", neighbours: int = 100) -> None:
+        """Take ``cosine`` or ``bm25``, and how many neighbours an item keeps."""
+        self._weighting = weighting
+        self._neighbours = neighbours
+
+    @property
+    def name(self) -> str:
+        """Name the model."""
+        return f"knn-{self._weighting}"
+
+    def fit(self, train: Interactions) -> None:
+        """Find the neighbours of every item."""
+        kinds = {"cosine": CosineRecommender, "bm25": BM25Recommender}
+        found = kinds[self._weighting](K=self._neighbours + 1)
+        with warnings.catch_warnings():
+            # It warns of the form that its own weighting left the matrix in.
+            warnings.simplefilter("ignore", ParameterWarning)
+            found.fit(train.weights, show_progress=False)
+        self._train = train
+        self._likeness = found.similarity.astype(np.float32).T.tocsr()
+
+
+class Ease(_ByItems):
+    """EASE^R: the linear model of items by items with a zero diagonal, in closed form.
+
+    Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019), with ``regularization``
+    as its lambda. Memory is 4 bytes an item squared, time grows with the cube: only the
+    ``most_items`` most popular items take part, the others are never recommended.
+    """
+
+    name = "ease"
+
+    def __init__(self, regularization: float = 80.0, most_items: int = 20_000) -> None:
+        """Take lambda and how many items may take part."""
+        self._regularization = regularization
+        self._most_items = most_items
+
+    def fit(self, train: Interactions) -> None:
+        """Invert the regularised matrix of co-listening."""
+        binary = train.weights.astype(bool).astype(np.float32).tocsc()
+        counts = np.diff(binary.indptr)
+        chosen = np.sort(np.argsort(-counts, kind="stable")[: self._most_items])
+        binary = binary[:, chosen[counts[chosen] > 0]]
+        self._train = train
+        self._items = chosen[counts[chosen] > 0]
+        inverse = _inverse(binary, self._regularization)
+        diagonal = inverse.diagonal().copy()
+        inverse /= -diagonal
+        np.fill_diagonal(inverse, 0.0)
+        self._likeness = inverse
+
+    def fold_in(self, weights: sp.csr_matrix) -> Floats:
+        """Return the scores of the items that take part."""
+        scores = np.full(weights.shape, -np.inf, np.float32)
+        scores[:, self._items] = super().fold_in(weights)
+        return scores
+
+    def similar(self, item: int, k: int) -> tuple[Indexes, Floats]:
+        """Return the most alike; none for an item that takes no part."""
+        row = np.full(self._train.weights.shape[1], -np.inf, np.float32)
+        at = np.flatnonzero(self._items == item)
+        if len(at):
+            row[self._items] = self._likeness[at[0]]
+        return best(row, item, k)
+
+    def _input(self, weights: sp.csr_matrix) -> sp.csr_matrix:
+        return weights.astype(bool).astype(np.float32)[:, self._items]
+
+
+def _inverse(binary: sp.csc_matrix, regularization: float) -> Floats:
+    """Return (X'X + lambda I)^-1, in the memory of one such matrix."""
+    gram = np.asfortranarray((binary.T @ binary).toarray())
+    gram[np.diag_indices_from(gram)] += regularization
+    factor, problem = lapack.spotrf(gram, lower=0, overwrite_a=1)
+    if not problem:
+        factor, problem = lapack.spotri(factor, lower=0, overwrite_c=1)
+    if problem:
+        raise EncoreError(
+            f"EASE could not be solved with a regularization of {regularization:g}; raise it"
+        )
+    for start in range(0, len(factor), 1024):  # LAPACK gives the upper half only
+        end = min(start + 1024, len(factor))
+        factor[end:, start:end] = factor[start:end, end:].T
+        corner = np.triu(factor[start:end, start:end])
+        factor[start:end, start:end] = corner + np.triu(corner, 1).T
+    return np.asarray(factor)
+
+
+class GenreAffinity:
+    """Score items by the genres that a listener has, and among equals by popularity.
+
+    A listener's share of each genre, times the item's genres: what the fallback lists do.
+    """
+
+    name = "genres"
+
+    def fit(self, train: Interactions) -> None:
+        """Take the genres of the items.
+
+        Raises:
+            EncoreError: the data have no genres.
+        """
+        if train.genres is None:
+            raise EncoreError("the data have no genres of items")
+        self._train = train
+        counts = np.diff(train.weights.tocsc().indptr)
+        self._popular = np.where(counts > 0, np.log1p(counts), -np.inf).astype(np.float32)
+        lengths = np.maximum(np.diff(train.genres.indptr), 1)
+        self._genres = sp.csr_matrix(sp.diags_array(1 / lengths) @ train.genres)
+
+    def scores(self, users: Indexes) -> Floats:
+        """Return affinity times popularity."""
+        return self.fold_in(self._train.weights[users])
+
+    def fold_in(self, weights: sp.csr_matrix) -> Floats:
+        """Return affinity times popularity."""
+        profile = (weights @ self._genres).toarray()
+        profile /= np.maximum(profile.sum(axis=1, keepdims=True), 1e-12)
+        affinity = np.asarray(self._genres @ profile.T, np.float32).T
+        scores: Floats = affinity * np.where(np.isfinite(self._popular), self._popular, 0.0)
+        scores[:, ~np.isfinite(self._popular)] = -np.inf
+        return scores
+
+    def similar(self, item: int, k: int) -> tuple[Indexes, Floats]:
+        """Return the items that share most genres, popular ones first."""
+        return best(self._like(item), item, k)
+
+    def _like(self, item: int) -> Floats:
+        shared = np.asarray((self._genres @ self._genres[[item]].T).todense(), np.float32).ravel()
+        return np.where(np.isfinite(self._popular), shared * self._popular, -np.inf)
