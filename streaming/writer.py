@@ -152,11 +152,11 @@ class BatchWriter:
     ) -> StagedBatch | None:
         """Stage a batch while the one before is merged; return None if it is counted already."""
         before = self._merging
-        if again:
+        if again or (before is not None and before.result.done()):
             self.settle()
-            before = None
-            for side in (0, 1):
+            for side in (0, 1) if again or before is None else (before.staged.side,):
                 self.sink.empty(side)
+            before = None
         begins = before.staged.upto if before else self.sink.recorded()
         if not advances(begins, ends, ()):
             return None
