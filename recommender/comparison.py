@@ -169,19 +169,13 @@ def _beyond(ranked: Indexes, train: Interactions, seed: int) -> dict[str, float]
     """
     there = ranked[ranked != _NONE]
     binary = train.weights.astype(bool).astype(np.float32).tocsc()
-    listeners = np.diff(binary.indptr)
-    share = np.maximum(listeners[there], 1) / binary.shape[0]
+    share = np.maximum(train.listeners[there], 1) / binary.shape[0]
     some = np.random.default_rng(seed).permutation(len(ranked))[:_MOST_LISTS]
     return {
-        f"coverage@{K}": len(np.unique(there)) / ranked_width(train),
+        f"coverage@{K}": len(np.unique(there)) / max(binary.shape[1], 1),
         f"novelty@{K}": float(-np.log2(share).mean()) if len(there) else 0.0,
-        f"diversity@{K}": _diversity(ranked[some], binary, listeners),
+        f"diversity@{K}": _diversity(ranked[some], binary, train.listeners),
     }
-
-
-def ranked_width(train: Interactions) -> int:
-    """Return how many items there are to recommend."""
-    return max(int(train.weights.shape[1]), 1)
 
 
 def _diversity(ranked: Indexes, binary: sp.csc_matrix, listeners: NDArray[np.int64]) -> float:

@@ -7,6 +7,7 @@ came after is tested on.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Interactions:
     known: sp.csr_matrix
     newest: Numbers | None = None
     genres: sp.csr_matrix | None = None
+
+    @cached_property
+    def listeners(self) -> Indexes:
+        """Return how many listeners have each item with a weight: (items,)."""
+        return np.asarray(np.diff(self.weights.tocsc().indptr), np.int64)
 
 
 @dataclass(frozen=True)

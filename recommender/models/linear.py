@@ -4,6 +4,7 @@ Popularity and trend are of the same kind, with one row for everybody.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,21 @@ from recommender.models.contract import best
 from recommender.topk import Floats
 
 
-class Popular:
+class _ByWeights(ABC):
+    """A listener of the training is to it what a stranger with the same weights is."""
+
+    _train: Interactions
+
+    def scores(self, users: Indexes) -> Floats:
+        """Return the scores of the weights that each listener has."""
+        return self.fold_in(self._train.weights[users])
+
+    @abstractmethod
+    def fold_in(self, weights: sp.csr_matrix) -> Floats:
+        """Return scores of listeners given by their weights (listeners, items)."""
+
+
+class Popular(_ByWeights):
     """Score items by how many listeners have them, the same for everybody.
 
     With a half-life in days each counts less the older it is: what is trending.
@@ -43,11 +58,8 @@ class Popular:
             age_days = (train.newest.max() - train.newest) / 86_400
             ones = 2.0 ** (-age_days / self._half_life_days)
         counts = np.bincount(train.weights.indices, ones, train.weights.shape[1])
+        self._train = train
         self._row = np.where(counts > 0, counts, -np.inf).astype(np.float32)
-
-    def scores(self, users: Indexes) -> Floats:
-        """Return the counts once for each."""
-        return np.tile(self._row, (len(users), 1))
 
     def fold_in(self, weights: sp.csr_matrix) -> Floats:
         """Return the counts once for each."""
@@ -58,15 +70,10 @@ class Popular:
         return best(self._row, item, k)
 
 
-class _ByItems:
+class _ByItems(_ByWeights):
     """Scores are weights (listeners, items) times likeness (items, items)."""
 
     _likeness: Any
-    _train: Interactions
-
-    def scores(self, users: Indexes) -> Floats:
-        """Return the sum of likeness to what each listener has."""
-        return self.fold_in(self._train.weights[users])
 
     def fold_in(self, weights: sp.csr_matrix) -> Floats:
         """Return the sum of likeness to what each listener has."""
@@ -129,12 +136,10 @@ class Ease(_ByItems):
 
     def fit(self, train: Interactions) -> None:
         """Invert the regularised matrix of co-listening."""
-        binary = train.weights.astype(bool).astype(np.float32).tocsc()
-        counts = np.diff(binary.indptr)
-        chosen = np.sort(np.argsort(-counts, kind="stable")[: self._most_items])
-        binary = binary[:, chosen[counts[chosen] > 0]]
         self._train = train
-        self._items = chosen[counts[chosen] > 0]
+        most = np.argsort(-train.listeners, kind="stable")[: self._most_items]
+        self._items = np.sort(most[train.listeners[most] > 0])
+        binary = train.weights.astype(bool).astype(np.float32).tocsc()[:, self._items]
         inverse = _inverse(binary, self._regularization)
         diagonal = inverse.diagonal().copy()
         inverse /= -diagonal
@@ -178,7 +183,7 @@ def _inverse(binary: sp.csc_matrix, regularization: float) -> Floats:
     return np.asarray(factor)
 
 
-class GenreAffinity:
+class GenreAffinity(_ByWeights):
     """Score items by the genres that a listener has, and among equals by popularity.
 
     A listener's share of each genre, times the item's genres: what the fallback lists do.
@@ -195,14 +200,10 @@ class GenreAffinity:
         if train.genres is None:
             raise EncoreError("the data have no genres of items")
         self._train = train
-        counts = np.diff(train.weights.tocsc().indptr)
+        counts = train.listeners
         self._popular = np.where(counts > 0, np.log1p(counts), -np.inf).astype(np.float32)
         lengths = np.maximum(np.diff(train.genres.indptr), 1)
         self._genres = sp.csr_matrix(sp.diags_array(1 / lengths) @ train.genres)
-
-    def scores(self, users: Indexes) -> Floats:
-        """Return affinity times popularity."""
-        return self.fold_in(self._train.weights[users])
 
     def fold_in(self, weights: sp.csr_matrix) -> Floats:
         """Return affinity times popularity."""
