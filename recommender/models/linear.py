@@ -18,6 +18,10 @@ from recommender.interactions import Indexes, Interactions
 from recommender.models.contract import best
 from recommender.topk import Floats
 
+# The Cholesky factorisation of the OpenBLAS in SciPy's wheels works at 33,000 rows and ends the
+# process at 41,000 (a write behind its buffer).
+_AT_ONCE = 30_000
+
 
 class _ByWeights(ABC):
     """A listener of the training is to it what a stranger with the same weights is."""
@@ -165,16 +169,49 @@ class Ease(_ByItems):
 
 
 def _inverse(binary: sp.csc_matrix, regularization: float) -> Floats:
-    """Return (X'X + lambda I)^-1, in the memory of one such matrix."""
-    gram = np.asfortranarray((binary.T @ binary).toarray())
+    """Return (X'X + lambda I)^-1."""
+    gram = (binary.T @ binary).toarray()
     gram[np.diag_indices_from(gram)] += regularization
-    factor, problem = lapack.spotrf(gram, lower=0, overwrite_a=1)
+    try:
+        invert(gram)
+    except np.linalg.LinAlgError:
+        raise EncoreError(
+            f"EASE could not be solved with a regularization of {regularization:g}; raise it"
+        ) from None
+    return np.asarray(gram)
+
+
+def invert(matrix: Floats, at_once: int = _AT_ONCE) -> None:
+    """Invert a symmetric positive definite matrix in place, by halves where it is large.
+
+    With A, B and C its upper left, upper right and lower right part, S = C - B'A^-1 B has the
+    lower right part of the inverse as its own (the Schur complement).
+
+    Raises:
+        LinAlgError: it is not positive definite.
+    """
+    size = len(matrix)
+    if size <= at_once:
+        matrix[:] = _inverse_at_once(matrix)
+        return
+    half = size // 2
+    first, both, second = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
+    invert(first, at_once)
+    across = first @ both
+    second -= both.T @ across
+    invert(second, at_once)
+    both[:] = across @ second
+    first += both @ across.T
+    both *= -1
+    matrix[half:, :half] = both.T
+
+
+def _inverse_at_once(matrix: Floats) -> Floats:
+    factor, problem = lapack.spotrf(matrix, lower=0)
     if not problem:
         factor, problem = lapack.spotri(factor, lower=0, overwrite_c=1)
     if problem:
-        raise EncoreError(
-            f"EASE could not be solved with a regularization of {regularization:g}; raise it"
-        )
+        raise np.linalg.LinAlgError
     for start in range(0, len(factor), 1024):  # LAPACK gives the upper half only
         end = min(start + 1024, len(factor))
         factor[end:, start:end] = factor[start:end, end:].T

@@ -13,7 +13,7 @@ from recommender.foldin import HalfStep
 from recommender.interactions import Interactions
 from recommender.models.contract import Model
 from recommender.models.factors import IMPLICIT, Engine, Factors
-from recommender.models.linear import Ease, GenreAffinity, Neighbours, Popular
+from recommender.models.linear import Ease, GenreAffinity, Neighbours, Popular, invert
 
 PARAMETERS = AlsParameters(rank=4, iterations=15, regularization=0.1, alpha=10.0, seed=3, blocks=2)
 MODELS: dict[str, Callable[[], Model]] = {
@@ -106,6 +106,20 @@ def test_ease_is_the_closed_form_of_its_paper() -> None:
     model.fit(train)
     found = model.scores(np.arange(40))[:, :10]
     np.testing.assert_allclose(found, binary @ expected, atol=1e-5)
+
+
+def test_a_large_matrix_is_inverted_by_halves() -> None:
+    draws = np.random.default_rng(5)
+    half = draws.normal(size=(60, 37)).astype(np.float32)
+    matrix = half.T @ half + np.eye(37, dtype=np.float32)
+    found = matrix.copy()
+    invert(found, at_once=10)
+    np.testing.assert_allclose(found @ matrix, np.eye(37), atol=1e-4)
+
+
+def test_ease_that_cannot_be_solved_is_told() -> None:
+    with pytest.raises(EncoreError, match="regularization of -500; raise it"):
+        Ease(-500.0).fit(two_tastes())
 
 
 def test_ease_takes_the_most_popular_items_only_where_there_are_too_many() -> None:
