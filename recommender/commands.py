@@ -140,7 +140,7 @@ def evaluate(
     from encore.settings import settings
     from recommender import evaluation
     from recommender.comparison import Left, Result, compare
-    from recommender.interactions import Columns, read_events, read_split
+    from recommender.files import Columns, read_events, read_split
     from recommender.job import als_parameters
 
     if data and split_files:

@@ -11,7 +11,8 @@ import pytest
 from encore.errors import UsageError
 from recommender.dataset import Summary
 from recommender.domain import divide
-from recommender.interactions import Columns, Split, read_events, read_split
+from recommender.files import Columns, read_events, read_split
+from recommender.interactions import Split
 
 
 def pairs(split: Split, what: str) -> dict[tuple[str, str], float]:
