@@ -124,6 +124,7 @@ def evaluate(
     ease_items: Annotated[
         int, typer.Option(help="Most popular items in EASE: 4 bytes for each pair of them.")
     ] = 20_000,
+    neighbours: Annotated[int, typer.Option(help="Neighbours of an item in knn.", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of factors and resampling.")] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write a row a model as JSON.")
@@ -156,7 +157,7 @@ def evaluate(
         als_parameters(current, seed),
         **{name: value for name, value in given.items() if value is not None},
     )
-    every = evaluation.makers(current, parameters, ease_items)
+    every = evaluation.makers(current, parameters, ease_items=ease_items, neighbours=neighbours)
     names = evaluation.chosen(models, every)
     if split_files:
         split = read_split(*split_files)

@@ -14,22 +14,25 @@ from recommender.comparison import SHORT, K, Result
 from recommender.interactions import Split
 from recommender.models.contract import Model
 from recommender.models.factors import IMPLICIT, MLLIB, Factors
-from recommender.models.linear import Ease, GenreAffinity, Neighbours, Popular
+from recommender.models.linear import Ease, GenreAffinity, NeighbourMean, Neighbours, Popular
 
 Maker = Callable[[], Model]
 _SHOWN = (f"recall@{K}", f"ndcg@{K}", f"ndcg@{SHORT}")
 _BEYOND = (f"coverage@{K}",)
 
 
-def makers(settings: Settings, als: AlsParameters, ease_items: int) -> Mapping[str, Maker]:
+def makers(
+    settings: Settings, als: AlsParameters, *, ease_items: int, neighbours: int
+) -> Mapping[str, Maker]:
     """Return every model by name, to be made when its turn comes."""
     half_life_days = settings.feature_trend_half_life_hours / 24
     return {
         "popular": Popular,
         "trending": lambda: Popular(half_life_days),
         "genres": GenreAffinity,
-        "knn-cosine": lambda: Neighbours("cosine"),
-        "knn-bm25": lambda: Neighbours("bm25"),
+        "knn-cosine": lambda: Neighbours("cosine", neighbours),
+        "knn-bm25": lambda: Neighbours("bm25", neighbours),
+        "knn-mean": lambda: NeighbourMean(neighbours),
         "ease": lambda: Ease(most_items=ease_items),
         "als-implicit": lambda: Factors(IMPLICIT, als),
         "als-implicit-folded": lambda: Factors(IMPLICIT, als, fold=True),

@@ -11,7 +11,9 @@ from psycopg2.extras import execute_values
 from database.migrate import upgrade
 from tests.programs import encore, encore_outcome
 
-MODELS = "popular,trending,genres,knn-cosine,knn-bm25,ease,als-implicit,als-implicit-folded"
+MODELS = (
+    "popular,trending,genres,knn-cosine,knn-bm25,knn-mean,ease,als-implicit,als-implicit-folded"
+)
 
 
 def heard(user: int, item: int, later: bool) -> bool:

@@ -115,7 +115,7 @@ ALS = AlsParameters(rank=4, iterations=2, regularization=0.1, alpha=1.0, seed=1,
 
 
 def test_a_model_that_there_is_not_is_told_with_those_there_are() -> None:
-    every = evaluation.makers(load_settings(), ALS, 100)
+    every = evaluation.makers(load_settings(), ALS, ease_items=100, neighbours=100)
     assert evaluation.chosen("ease, popular", every) == ["ease", "popular"]
     with pytest.raises(UsageError, match=r"--models 'lightgcn': there is popular, trending"):
         evaluation.chosen("lightgcn", every)

@@ -13,7 +13,14 @@ from recommender.foldin import HalfStep
 from recommender.interactions import Interactions
 from recommender.models.contract import Model
 from recommender.models.factors import IMPLICIT, Engine, Factors
-from recommender.models.linear import Ease, GenreAffinity, Neighbours, Popular, invert
+from recommender.models.linear import (
+    Ease,
+    GenreAffinity,
+    NeighbourMean,
+    Neighbours,
+    Popular,
+    invert,
+)
 
 PARAMETERS = AlsParameters(rank=4, iterations=15, regularization=0.1, alpha=10.0, seed=3, blocks=2)
 MODELS: dict[str, Callable[[], Model]] = {
@@ -22,6 +29,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "genres": GenreAffinity,
     "knn-cosine": lambda: Neighbours("cosine", 5),
     "knn-bm25": lambda: Neighbours("bm25", 5),
+    "knn-mean": lambda: NeighbourMean(5),
     "ease": lambda: Ease(1.0),
     "als-implicit": lambda: Factors(IMPLICIT, PARAMETERS),
     "als-implicit-folded": lambda: Factors(IMPLICIT, PARAMETERS, fold=True),
@@ -141,6 +149,27 @@ def test_cosine_neighbours_are_those_of_the_definition() -> None:
     model.fit(train)
     found = model.scores(np.arange(40))
     np.testing.assert_allclose(found, dense @ cosine, rtol=1e-4, atol=1e-5)
+
+
+def test_the_mean_of_neighbours_is_that_of_their_weights() -> None:
+    dense = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 0], [0, 0, 1, 0]], np.float32)
+    names = pa.array(["a", "b", "c", "d"])
+    weights = sp.csr_matrix(dense)
+    model = NeighbourMean(neighbours=2)
+    model.fit(Interactions(names, names, weights, weights.astype(bool)))
+    # Items 0 and 1 have the same listeners: cosine 1. Item 2 shares one of 2 and 3: 1 / sqrt(6).
+    # The mean weights are 1/2, 1/2 and 3/4.
+    share = (1 / np.sqrt(6)) / (1 + 1 / np.sqrt(6))
+    of_first = 1 / 2 + (1 - share) * (1 - 1 / 2) + share * (0 - 3 / 4)
+    found = model.scores(np.array([0, 2]))
+    assert found[0].tolist() == [
+        pytest.approx(of_first),
+        pytest.approx(of_first),
+        pytest.approx(3 / 4 + (1 - 1 / 2)),
+        -np.inf,
+    ]
+    of_third = 1 / 2 + (1 - share) * (0 - 1 / 2) + share * (1 - 3 / 4)
+    assert found[1, 0] == pytest.approx(of_third)
 
 
 @pytest.mark.parametrize("scaled", [True, False])
