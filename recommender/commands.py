@@ -2,19 +2,20 @@
 
 import json
 import signal
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from encore.errors import EncoreError, UsageError
+from encore.errors import EncoreError
 from encore.stack.endpoints import database_url
+from recommender import evaluate_command
 
 app = typer.Typer()
+app.command()(evaluate_command.evaluate)
 
 JOB = Path(__file__).with_name("job.py")
 APP_NAME = "encore-train"
@@ -98,93 +99,6 @@ def runs(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(found, indent=2, default=str))
     else:
         Console().print(runs_table(found))
-
-
-@app.command()
-def evaluate(
-    data: Annotated[
-        Path | None, typer.Option(help="Test on events of a CSV or Parquet file, split by time.")
-    ] = None,
-    split_files: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(help="Test on a published split: TRAIN TEST, a line a user `user item …`."),
-    ] = None,
-    user: Annotated[str, typer.Option(help="Column of the listener.")] = "user",
-    item: Annotated[str, typer.Option(help="Column of the item.")] = "item",
-    time: Annotated[str, typer.Option(help="Column of the time.")] = "time",
-    weight: Annotated[str | None, typer.Option(help="Column of a rating or weight.")] = None,
-    at_least: Annotated[
-        float | None, typer.Option(help="What a weight must be to count as liking.")
-    ] = None,
-    models: Annotated[str | None, typer.Option(help="Some models only, comma-separated.")] = None,
-    rank: Annotated[int | None, typer.Option(help="ALS_RANK of this run.", min=1)] = None,
-    iterations: Annotated[int | None, typer.Option(help="ALS_ITERATIONS.", min=1)] = None,
-    regularization: Annotated[float | None, typer.Option(help="ALS_REGULARIZATION.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="ALS_ALPHA.")] = None,
-    ease_items: Annotated[
-        int, typer.Option(help="Most popular items in EASE: 4 bytes for each pair of them.")
-    ] = 20_000,
-    neighbours: Annotated[int, typer.Option(help="Neighbours of an item in knn.", min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of factors and resampling.")] = 1,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write a row a model as JSON.")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw accuracy against training time (.svg, .png).")
-    ] = None,
-) -> None:
-    """Compare all models on what listeners came to next: the domain's data, or any file."""
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from encore.settings import settings
-    from recommender import evaluation
-    from recommender.comparison import Left, Result, compare
-    from recommender.files import Columns, read_events, read_split
-    from recommender.job import als_parameters
-
-    if data and split_files:
-        raise UsageError("--data and --split-files: one of them")
-    current = settings()
-    given: dict[str, Any] = {
-        "rank": rank,
-        "iterations": iterations,
-        "regularization": regularization,
-        "alpha": alpha,
-    }
-    parameters = replace(
-        als_parameters(current, seed),
-        **{name: value for name, value in given.items() if value is not None},
-    )
-    every = evaluation.makers(current, parameters, ease_items=ease_items, neighbours=neighbours)
-    names = evaluation.chosen(models, every)
-    if split_files:
-        split = read_split(*split_files)
-    elif data:
-        split = read_events(
-            data, Columns(user, item, time, weight, at_least), current.train_test_share
-        )
-    else:
-        from recommender.domain import read_domain
-
-        split = read_domain(database_url(), current)
-    typer.echo(evaluation.headline(split))
-
-    def tell(found: Result | Left) -> None:
-        if isinstance(found, Left):
-            typer.echo(f"{found.model} takes no part: {found.reason}", err=True)
-        else:
-            typer.echo(f"{found.model}: fitted in {found.fit_s:.1f} s", err=True)
-
-    with evaluation.session(names):
-        results = compare(split, [every[name]() for name in names], tell, seed)
-    # A file or a pipe has no width of its own, and the table needs some.
-    Console(width=None if sys.stdout.isatty() else 120).print(evaluation.result_table(results))
-    if json_file:
-        evaluation.write_json(results, json_file)
-    if picture:
-        evaluation.draw(results, picture, evaluation.headline(split))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -23,11 +25,13 @@ SEGMENTS: Mapping[str, tuple[int, float]] = {
     "light": (6, 30),
     "heavy": (30, np.inf),
 }
+UNKNOWN = "unknown"  # the country of listeners who gave none
 _NONE = -1
 _RESAMPLES = 1000
 _MOST_LISTS = 2_000  # of which the diversity is told: it needs every pair of items in a list
 
 Numbers = NDArray[np.float64]
+Segments = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,18 @@ class Mean:
 
 @dataclass(frozen=True)
 class Result:
-    """How a model did. Times are in seconds; ``segments`` has NDCG@10 and Recall@20 for each."""
+    """How a model did. Times are in seconds.
+
+    ``segments`` (by how much is known of a listener) and ``countries`` have NDCG@10 and Recall@20.
+    """
 
     model: str
     fit_s: float
     recommend_s: float
     means: Mapping[str, Mean]
     beyond: Mapping[str, float]
-    segments: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    segments: Segments = field(default_factory=dict)
+    countries: Segments = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
         """Return a flat row: ``model``, the metrics with their intervals, the times."""
@@ -57,6 +65,8 @@ class Result:
             row |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
         row |= dict(self.beyond)
         row |= {"fit_s": self.fit_s, "recommend_s": self.recommend_s, "segments": self.segments}
+        if self.countries:
+            row["countries"] = self.countries
         return row
 
 
@@ -131,7 +141,8 @@ def _test(split: Split, model: Model, seed: int) -> Result:
         round(done - fitted, 3),
         {name: interval(values, seed) for name, values in each.items()},
         _beyond(ranked, split.train, seed),
-        _segments(split, each),
+        _segments(_by_activity(split), each),
+        _segments(_by_country(split), each),
     )
 
 
@@ -192,18 +203,32 @@ def _diversity(ranked: Indexes, binary: sp.csc_matrix, listeners: NDArray[np.int
     return float((1 - (squared - own)[several] / pairs[several]).mean()) if several.any() else 0.0
 
 
-def _segments(split: Split, each: Mapping[str, Numbers]) -> dict[str, dict[str, float]]:
+def _by_activity(split: Split) -> dict[str, NDArray[np.bool_]]:
     sizes = np.diff(split.train.known.indptr)[split.tested]
-    found = {}
-    for name, (least, below) in SEGMENTS.items():
-        members = (sizes >= least) & (sizes < below)
-        if members.any():
-            found[name] = {
-                "users": int(members.sum()),
-                f"ndcg@{SHORT}": float(each[f"ndcg@{SHORT}"][members].mean()),
-                f"recall@{K}": float(each[f"recall@{K}"][members].mean()),
-            }
-    return found
+    return {name: (sizes >= least) & (sizes < below) for name, (least, below) in SEGMENTS.items()}
+
+
+def _by_country(split: Split) -> dict[str, NDArray[np.bool_]]:
+    if split.train.countries is None:
+        return {}
+    named = pc.fill_null(split.train.countries, "").take(pa.array(split.tested))
+    coded = pc.replace_with_mask(named, pc.equal(named, ""), pa.scalar(UNKNOWN)).dictionary_encode()
+    codes = coded.indices.to_numpy()
+    return {name: codes == code for code, name in enumerate(coded.dictionary.to_pylist())}
+
+
+def _segments(
+    groups: Mapping[str, NDArray[np.bool_]], each: Mapping[str, Numbers]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "users": int(members.sum()),
+            f"ndcg@{SHORT}": float(each[f"ndcg@{SHORT}"][members].mean()),
+            f"recall@{K}": float(each[f"recall@{K}"][members].mean()),
+        }
+        for name, members in groups.items()
+        if members.any()
+    }
 
 
 def _rows(matrix: sp.csr_matrix, rows: Indexes) -> list[Indexes]:

@@ -1,7 +1,7 @@
 """``encore evaluate``: which models take part, and what is shown and written of them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from rich.table import Table
 from encore.errors import UsageError
 from encore.settings import Settings
 from recommender.als import AlsParameters
-from recommender.comparison import SHORT, K, Result
+from recommender.comparison import SHORT, K, Result, Segments
 from recommender.interactions import Split
-from recommender.models.contract import Model
+from recommender.leaving_out import LeftOut, Maker
 from recommender.models.factors import IMPLICIT, MLLIB, Factors
 from recommender.models.linear import Ease, GenreAffinity, NeighbourMean, Neighbours, Popular
+from recommender.options import By
 
-Maker = Callable[[], Model]
 _SHOWN = (f"recall@{K}", f"ndcg@{K}", f"ndcg@{SHORT}")
 _BEYOND = (f"coverage@{K}",)
+FOLDING = (IMPLICIT.name, MLLIB.name)  # models whose folding in --left-out measures
 
 
 def makers(
@@ -93,9 +94,36 @@ def result_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def write_json(results: Sequence[Result], path: Path) -> None:
-    """Write a row a model."""
-    rows = [one.as_row() for one in results]
+def left_out_line(one: LeftOut) -> str:
+    """Return what a model is worth to listeners who were kept from it, in a line."""
+    return (
+        f"{one.model}: Recall@{K} of {one.users:,} listeners {one.trained:.4f} trained with, "
+        f"{one.folded:.4f} left out and folded in: {one.ratio:.3f} of it"
+    )
+
+
+def segment_table(results: Sequence[Result], by: By) -> Table:
+    """Return a row a segment, the largest first, with the NDCG@10 of each model."""
+    table = Table(by, "listeners", *(one.model for one in results), padding=(0, 0))
+    sizes = {name: int(of["users"]) for name, of in _segments(results[0], by).items()}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        values = [_segments(one, by)[name][f"ndcg@{SHORT}"] for one in results]
+        table.add_row(name, f"{sizes[name]:,}", *(f"{value:.4f}" for value in values))
+    table.caption = f"NDCG@{SHORT}"
+    return table
+
+
+def _segments(result: Result, by: By) -> Segments:
+    return result.countries if by is By.COUNTRY else result.segments
+
+
+def write_json(results: Sequence[Result], left_out: Sequence[LeftOut], path: Path) -> None:
+    """Write a row a model, with what leaving listeners out showed of it."""
+    shown = {one.model: one.as_dict() for one in left_out}
+    rows = [
+        one.as_row() | ({"left_out": shown[one.model]} if one.model in shown else {})
+        for one in results
+    ]
     path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """Interactions from files: events of any service as CSV or Parquet, and published splits."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from encore.errors import UsageError
-from recommender.interactions import Numbers, Split, cells, names, split_of
+from recommender.interactions import (
+    DAY_S,
+    Numbers,
+    Split,
+    cells,
+    genre_matrix,
+    names,
+    split_of,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,106 @@ class Columns:
     time: str = "time"
     weight: str | None = None
     at_least: float | None = None
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events as ``user``, ``item``, ``time`` (s since 1970) and whether they are ``positive``.
+
+    The newest ``test_share`` of what is positive is tested on. ``genres`` has an ``item`` and a
+    ``genre`` in each row, or is None.
+    """
+
+    origin: str
+    table: pa.Table
+    test_share: float
+    genres: pa.Table | None = None
+
+    @property
+    def moment(self) -> float:
+        """Return when the events are divided."""
+        times = self._column("time")[self._column("positive")]
+        return float(np.quantile(times, 1 - self.test_share, method="lower"))
+
+    def as_of(self, moment: float) -> "Events":
+        """Return the events until then.
+
+        Raises:
+            UsageError: none of them is positive.
+        """
+        kept = self.table.filter(pc.less_equal(self.table.column("time"), moment))
+        if not pc.any(kept.column("positive")).as_py():
+            raise UsageError(f"{self.origin}: nothing positive happened until {moment:.0f}")
+        return replace(self, table=kept)
+
+    def before(self) -> "Events":
+        """Return what is learned from, to be divided in its turn."""
+        return self.as_of(self.moment)
+
+    def split(self, half_life_days: float | None = None) -> Split:
+        """Divide. A pair weighs how often it happened, with a half-life less the longer ago.
+
+        Raises:
+            UsageError: there is nothing later than the moment.
+        """
+        times, positive, moment = self._column("time"), self._column("positive"), self.moment
+        before = times <= moment
+        if not (~before & positive).any():
+            raise UsageError(
+                f"{self.origin}: nothing is later than {moment:.0f}, where it would be divided; "
+                "all that is newest happened at once"
+            )
+        weights = (before & positive).astype(np.float64)
+        if half_life_days is not None:
+            weights *= 2.0 ** (-np.maximum(moment - times, 0.0) / (half_life_days * DAY_S))
+        users, items = names(self.table.column("user")), names(self.table.column("item"))
+        return split_of(
+            users,
+            items,
+            cells(self.table, users, items),
+            known=before,
+            weights=weights,
+            relevant=~before & positive,
+            times=times,
+            genres=None if self.genres is None else genre_matrix(self.genres, items),
+        )
+
+    def _column(self, name: str) -> Any:
+        return self.table.column(name).to_numpy()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A split that others made, without times."""
+
+    whole: Split
+    test_share: float
+    seed: int
+
+    def before(self) -> "Published":
+        """Return what is learned from, divided by lot: ``test_share`` of its pairs tested on."""
+        train = self.whole.train
+        pairs = train.weights.tocoo()
+        drawn = np.random.default_rng(self.seed).random(pairs.nnz) < self.test_share
+        inner = split_of(
+            train.users,
+            train.items,
+            (pairs.row.astype(np.int64), pairs.col.astype(np.int64)),
+            known=~drawn,
+            weights=np.where(drawn, 0.0, pairs.data),
+            relevant=drawn,
+        )
+        return replace(self, whole=inner)
+
+    def split(self, half_life_days: float | None = None) -> Split:
+        """Return the split.
+
+        Raises:
+            UsageError: a half-life was asked for.
+        """
+        if half_life_days is not None:
+            raise UsageError("a published split has no times: it takes no half-life")
+        return self.whole
 
 
 def read_split(train: Path, test: Path) -> Split:
@@ -47,35 +156,49 @@ def read_split(train: Path, test: Path) -> Split:
     return split
 
 
-def read_events(path: Path, columns: Columns, test_share: float) -> Split:
-    """Read a CSV or Parquet file of events and split it: the newest ``test_share`` is tested on.
+def read_events(
+    path: Path, columns: Columns, test_share: float, genres: pa.Table | None = None
+) -> Events:
+    """Read a CSV or Parquet file of events.
 
-    Times are numbers (seconds since 1970) or timestamps. A pair weighs how often it happened.
-    Rows below ``columns.at_least`` make a pair known and nothing more.
+    Times are numbers (seconds since 1970) or timestamps. Rows below ``columns.at_least`` make a
+    pair known and nothing more.
 
     Raises:
-        UsageError: the file cannot be read, lacks a column, or cannot be divided.
+        UsageError: the file cannot be read, lacks a column, or has nothing positive.
     """
-    table = _read_table(path, columns)
-    times = _seconds(table.column("time"), columns.time)
-    positive = table.column("positive").to_numpy(zero_copy_only=False)
-    moment = float(np.quantile(times[positive], 1 - test_share, method="lower"))
-    before = times <= moment
-    if not (~before & positive).any():
-        raise UsageError(
-            f"{path}: no row with a later {columns.time} than {moment:.0f}, where it would be "
-            "divided; all that is newest happened at once"
-        )
-    users, items = names(table.column("user")), names(table.column("item"))
-    return split_of(
-        users,
-        items,
-        cells(table, users, items),
-        known=before,
-        weights=(before & positive).astype(np.float64),
-        relevant=~before & positive,
-        times=times,
+    table = _read_table(path, _wanted(columns), "--user, --item, --time and --weight")
+    positive: Any = pa.array(np.ones(table.num_rows, bool))
+    if columns.weight and columns.at_least is not None:
+        positive = pc.greater_equal(table.column(columns.weight), columns.at_least)
+    events = pa.table(
+        {
+            "user": table.column(columns.user).cast(pa.string()),
+            "item": table.column(columns.item).cast(pa.string()),
+            "time": _seconds(table.column(columns.time), columns.time),
+            "positive": pc.fill_null(positive, False),
+        }
     )
+    return Events(str(path), events, test_share, genres).as_of(np.inf)
+
+
+def read_genres(path: Path, item: str, genres: str) -> pa.Table:
+    """Read the genres of items, ``a|b`` in a column: an ``item`` and a ``genre`` in each row.
+
+    Raises:
+        UsageError: the file cannot be read or lacks a column.
+    """
+    table = _read_table(path, [item, genres], "--item and --genres")
+    lists = pc.split_pattern(pc.fill_null(table.column(genres).cast(pa.string()), ""), "|")
+    lists = lists.combine_chunks()
+    rows = pc.list_parent_indices(lists)
+    found = pa.table(
+        {
+            "item": table.column(item).cast(pa.string()).take(rows),
+            "genre": pc.list_flatten(lists),
+        }
+    )
+    return found.filter(pc.not_equal(found.column("genre"), ""))
 
 
 def _read_lists(path: Path) -> pa.Table:
@@ -97,8 +220,11 @@ def _read_lists(path: Path) -> pa.Table:
     return pa.table({"user": users, "item": items})
 
 
-def _read_table(path: Path, columns: Columns) -> pa.Table:
-    wanted = [one for one in (columns.user, columns.item, columns.time, columns.weight) if one]
+def _wanted(columns: Columns) -> list[str]:
+    return [one for one in (columns.user, columns.item, columns.time, columns.weight) if one]
+
+
+def _read_table(path: Path, wanted: Sequence[str], options: str) -> pa.Table:
     try:
         table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -107,19 +233,9 @@ def _read_table(path: Path, columns: Columns) -> pa.Table:
     if missing:
         raise UsageError(
             f"{path} has no column {missing[0]!r}; it has {', '.join(table.column_names)}. "
-            "--user, --item, --time and --weight say which is which."
+            f"{options} say which is which."
         )
-    positive: Any = pa.array(np.ones(table.num_rows, bool))
-    if columns.weight and columns.at_least is not None:
-        positive = pc.greater_equal(table.column(columns.weight), columns.at_least)
-    return pa.table(
-        {
-            "user": table.column(columns.user).cast(pa.string()),
-            "item": table.column(columns.item).cast(pa.string()),
-            "time": table.column(columns.time),
-            "positive": pc.fill_null(positive, False),
-        }
-    )
+    return table
 
 
 def _seconds(times: pa.ChunkedArray, name: str) -> Numbers:

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 Indexes = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
+DAY_S = 86_400.0
+
 
 @dataclass(frozen=True)
 class Interactions:
     """What is learned from. ``weights`` and ``known`` are (users, items), CSR, rows sorted.
 
     ``newest`` is the time of each pair in ``weights`` in seconds since 1970, in the same order,
-    or None where the data have no times. ``genres`` is (items, genres), or None.
+    or None where the data have no times. ``genres`` is (items, genres), or None. ``countries``
+    names each user's country, null where it is not known, or is None.
     """
 
     users: pa.Array
@@ -33,6 +36,7 @@ class Interactions:
     known: sp.csr_matrix
     newest: Numbers | None = None
     genres: sp.csr_matrix | None = None
+    countries: pa.Array | None = None
 
     @cached_property
     def listeners(self) -> Indexes:
@@ -96,6 +100,19 @@ def cells(table: pa.Table, users: pa.Array, items: pa.Array) -> tuple[Indexes, I
     row = pc.index_in(table.column("user"), value_set=users).to_numpy()
     column = pc.index_in(table.column("item"), value_set=items).to_numpy()
     return row.astype(np.int64), column.astype(np.int64)
+
+
+def genre_matrix(genres: pa.Table, items: pa.Array) -> sp.csr_matrix | None:
+    """Return (items, genres) of rows of ``item`` and ``genre``; None where there are none."""
+    row = pc.index_in(genres.column("item"), value_set=items)
+    kept = genres.filter(pc.is_valid(row))
+    if not kept.num_rows:
+        return None
+    coded = kept.column("genre").combine_chunks().dictionary_encode()
+    rows = pc.drop_null(row).to_numpy().astype(np.int64)
+    columns = coded.indices.to_numpy().astype(np.int64)
+    ones = np.ones(len(rows), np.float32)
+    return sp.csr_matrix((ones, (rows, columns)), (len(items), len(coded.dictionary)))
 
 
 def _matrix(

@@ -47,6 +47,11 @@ def fill(url: str) -> None:
             " VALUES %s",
             pairs,
         )
+        cursor.execute(
+            "INSERT INTO users (user_id, country)"
+            " SELECT 'u' || n, CASE WHEN n % 2 = 0 THEN 'BR' ELSE 'SE' END"
+            " FROM generate_series(0, 22) AS n"
+        )
 
 
 @pytest.mark.services
@@ -66,6 +71,40 @@ def test_the_models_are_compared_on_the_domains_data(database_url: str, tmp_path
         assert rows[name]["recall@10"] == 1.0, name
         assert rows[name]["ndcg@10"] > rows["popular"]["ndcg@10"] + 0.3, name
     assert picture.stat().st_size > 5_000
+
+
+@pytest.mark.services
+def test_listeners_are_left_out_and_told_apart_by_country(
+    database_url: str, tmp_path: Path
+) -> None:
+    upgrade(database_url)
+    fill(database_url)
+    out = tmp_path / "out.json"
+    said = encore(
+        "evaluate", "--models=popular,als-implicit", "--rank=4", "--left-out=0.25",
+        "--by=country", f"--json={out}",
+        env={"DATABASE_URL": database_url, "TRAIN_TEST_SHARE": "0.2"},
+    )  # fmt: skip
+    popular, als = json.loads(out.read_text())
+    assert {name: one["users"] for name, one in als["countries"].items()} == {
+        "BR": 12, "SE": 11, "unknown": 1,
+    }  # fmt: skip
+    assert als["left_out"]["users"] == 6
+    assert als["left_out"]["ratio"] >= 0.97
+    assert "left_out" not in popular
+    assert "als-implicit: Recall@20 of 6 listeners 1.0000 trained with" in said
+    assert "unknown" in said
+
+
+@pytest.mark.services
+def test_as_of_a_time_nothing_later_is_known(database_url: str) -> None:
+    upgrade(database_url)
+    fill(database_url)
+    env = {"DATABASE_URL": database_url, "TRAIN_TEST_SHARE": "0.2"}
+    said = encore("evaluate", "--models=popular", "--as-of=2026-05-10", env=env)
+    # The 48 pairs of 20 May are not read. Of the other 192 those of 9 May (two tracks, 10 listeners
+    # each) and 10 May (two tracks, 9 listeners each) are tested on.
+    assert "24 listeners, 20 items, 154 pairs to learn from; 24 listeners tested on 38" in said
 
 
 @pytest.mark.services

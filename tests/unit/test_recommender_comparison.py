@@ -1,6 +1,7 @@
 """Models side by side: lists, metrics over many listeners at once, intervals, what is written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from recommender import evaluation, metrics
 from recommender.als import AlsParameters
 from recommender.comparison import Left, Result, compare, hits_of, interval, lists
 from recommender.interactions import Interactions, Split
+from recommender.leaving_out import LeftOut, leave_out
 from recommender.models.linear import GenreAffinity, Neighbours, Popular
+from recommender.options import By
 
 
 def matrix(rows: list[list[int]], width: int) -> sp.csr_matrix:
@@ -61,6 +64,60 @@ def test_models_are_told_apart_by_hand_computed_figures() -> None:
     assert result.beyond["diversity@20"] == pytest.approx(1 - 1 / np.sqrt(2))
     assert result.segments == {"new": {"users": 2, "ndcg@10": pytest.approx(0.81546, abs=1e-5),
                                        "recall@20": 1.0}}  # fmt: skip
+
+
+def test_listeners_are_told_apart_by_country() -> None:
+    countries = pa.array(["BR", None, "SE"])
+    told = replace(SMALL, train=replace(SMALL.train, countries=countries))
+    (result,) = compare(told, [Popular()], lambda _: None)
+    # The listener of SE is not tested; the other's country is not known.
+    assert result.countries == {
+        "BR": {"users": 1, "ndcg@10": 1.0, "recall@20": 1.0},
+        "unknown": {"users": 1, "ndcg@10": pytest.approx(1 / np.log2(3)), "recall@20": 1.0},
+    }
+    assert result.as_row()["countries"] == result.countries
+    table = evaluation.segment_table([result], By.COUNTRY)
+    assert [list(column.cells) for column in table.columns] == [
+        ["BR", "unknown"],
+        ["1", "1"],
+        ["1.0000", "0.6309"],
+    ]
+    table = evaluation.segment_table([result], By.ACTIVITY)
+    assert list(table.columns[0].cells) == ["new"]
+
+
+def test_who_is_left_out_of_training_is_folded_in_by_their_own_pairs() -> None:
+    seen: list[Interactions] = []
+
+    class Watched(Neighbours):
+        def fit(self, train: Interactions) -> None:
+            seen.append(train)
+            super().fit(train)
+
+    found = leave_out(SMALL, Watched, share=0.5, seed=1)
+    whole, without = seen
+    (stranger,) = np.flatnonzero(np.diff(whole.weights.indptr) - np.diff(without.weights.indptr))
+    assert stranger in SMALL.tested
+    assert without.weights[[stranger]].nnz == 0
+    assert without.known is whole.known
+    assert (found.users, found.model) == (1, "knn-cosine")
+    # Both lists hold every item that is left, but for those that only the stranger had.
+    assert found.trained == found.folded == found.ratio == 1.0
+    assert evaluation.left_out_line(found) == (
+        "knn-cosine: Recall@20 of 1 listeners 1.0000 trained with, 1.0000 left out and folded in: "
+        "1.000 of it"
+    )
+
+
+@pytest.mark.parametrize(("share", "message"), [(1.5, "is no share"), (0.1, "is nobody; raise it")])
+def test_a_share_that_leaves_nobody_out_or_everybody_is_told(share: float, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        leave_out(SMALL, Popular, share, seed=1)
+
+
+def test_a_model_that_cannot_be_trained_without_them_is_told() -> None:
+    with pytest.raises(EncoreError, match="genres could not be trained: the data have no genres"):
+        leave_out(SMALL, GenreAffinity, 0.5, seed=1)
 
 
 def test_a_model_that_the_data_do_not_suffice_for_is_left_out_with_its_reason() -> None:
@@ -123,9 +180,13 @@ def test_a_model_that_there_is_not_is_told_with_those_there_are() -> None:
 
 def test_results_are_written_as_json_and_as_a_picture(tmp_path: Path) -> None:
     results = compare(SMALL, [Popular(), Neighbours()], lambda _: None)
-    evaluation.write_json(results, tmp_path / "out.json")
+    left_out = LeftOut("popular", users=2, trained=0.5, folded=0.4)
+    evaluation.write_json(results, [left_out], tmp_path / "out.json")
     rows = json.loads((tmp_path / "out.json").read_text())
     assert [row["model"] for row in rows] == ["popular", "knn-cosine"]
+    assert rows[0]["left_out"]["ratio"] == 0.8
+    assert "left_out" not in rows[1]
+    assert "countries" not in rows[0]
     assert {"recall@20", "ndcg@20", "coverage@20", "fit_s", "recommend_s"} <= rows[0].keys()
     evaluation.draw(results, tmp_path / "out.svg", "a title")
     assert (tmp_path / "out.svg").stat().st_size > 5_000
