@@ -1,4 +1,4 @@
-"""Commands of the recommender: train, recommend, runs."""
+"""Commands of the recommender: train, recommend, runs, evaluate, tune."""
 
 import json
 import signal
@@ -12,10 +12,11 @@ import typer
 
 from encore.errors import EncoreError
 from encore.stack.endpoints import database_url
-from recommender import evaluate_command
+from recommender import evaluate_command, tune_command
 
 app = typer.Typer()
 app.command()(evaluate_command.evaluate)
+app.command()(tune_command.tune)
 
 JOB = Path(__file__).with_name("job.py")
 APP_NAME = "encore-train"
