@@ -131,3 +131,57 @@ def test_a_published_split_is_evaluated_without_a_database(tmp_path: Path) -> No
     rows = {row["model"]: row for row in json.loads(out.read_text())}
     assert rows["ease"]["recall@20"] == 1.0
     assert rows["ease"]["ndcg@20"] > rows["popular"]["ndcg@20"] + 0.3
+
+
+def events_file(folder: Path) -> Path:
+    """Write what :func:`heard` says as events: five hours of the past, one of the future."""
+    rows = [
+        f"u{user},t{item},{3600 * (5 if later else item % 5)}"
+        for later in (False, True)
+        for user in range(24)
+        for item in range(20)
+        if heard(user, item, later)
+    ]
+    path = folder / "events.csv"
+    path.write_text("\n".join(["who,what,at", *rows]) + "\n")
+    return path
+
+
+def test_a_file_of_events_is_evaluated_with_the_genres_of_its_items(tmp_path: Path) -> None:
+    kinds = [f"t{item},{'rock' if item < 10 else 'jazz'}" for item in range(20)]
+    (tmp_path / "items.csv").write_text("\n".join(["what,kinds", *kinds]) + "\n")
+    out = tmp_path / "out.json"
+    said = encore(
+        "evaluate", f"--data={events_file(tmp_path)}", "--user=who", "--item=what", "--time=at",
+        f"--items={tmp_path / 'items.csv'}", "--genres=kinds", "--models=popular,genres",
+        "--half-life=0.1", "--by=activity", f"--json={out}", env={"TRAIN_TEST_SHARE": "0.2"},
+    )  # fmt: skip
+    assert "192 pairs to learn from; 24 listeners tested on 48 pairs" in said
+    assert "activity" in said
+    rows = {row["model"]: row for row in json.loads(out.read_text())}
+    assert rows["genres"]["recall@10"] == 1.0
+    assert rows["genres"]["ndcg@10"] > rows["popular"]["ndcg@10"] + 0.3
+
+
+def test_options_that_cannot_be_met_are_one_line(tmp_path: Path) -> None:
+    told = encore_outcome("evaluate", "--models=ease", "--left-out=0.2", env={})
+    assert told.stderr == "error: --left-out needs one of --models als-implicit, als-mllib\n"
+    data = ("--data", str(events_file(tmp_path)), "--user=who", "--item=what", "--time=at")
+    told = encore_outcome(
+        "evaluate", *data, "--by=country", "--models=popular", env={"TRAIN_TEST_SHARE": "0.2"}
+    )
+    assert told.stderr == "error: --by country: only the domain's own data have countries\n"
+
+
+def test_parameters_are_searched_and_told_as_settings(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    said = encore(
+        "tune", f"--data={events_file(tmp_path)}", "--user=who", "--item=what", "--time=at",
+        "--trials=3", "--for=10m", f"--json={out}", env={"TRAIN_TEST_SHARE": "0.2"},
+    )  # fmt: skip
+    found = json.loads(out.read_text())
+    assert len(found["trials"]) == 3
+    assert found["best"]["value"] == max(one["value"] for one in found["trials"])
+    assert said.splitlines()[-4:] == found["settings"]
+    assert found["unseen"].keys() == {"default", "tuned"}
+    assert "tested at the end: 24 listeners, 20 items, 192 pairs to learn from" in said
