@@ -29,12 +29,13 @@ _COLUMNS: Mapping[str, pa.DataType] = {
     "packed": pa.binary(),
     "replaces": pa.list_(pa.string()),
 }
+_KEPT = tuple(_COLUMNS)[:-1]  # what it replaces is gone once it is stored
 _STORED = ("segment::uuid", "topic", "partition", "events", "newest_ms", "packed")
 
 
 def seen_target() -> Target:
     """Return the table of segments; a staged one takes the place of those it was merged from."""
-    columns, values = ", ".join(list(_COLUMNS)[:-1]), ", ".join(_STORED)
+    columns, values = ", ".join(_KEPT), ", ".join(_STORED)
     return Scripted(
         SEEN,
         list(_COLUMNS),
@@ -131,7 +132,7 @@ class SeenIds:
 
         One statement sees both tables at one moment, so it does not matter which.
         """
-        columns = sql.SQL(", ".join(list(_COLUMNS)[:-1]))
+        columns = sql.SQL(", ".join(_KEPT))
         if self.before is None:
             return sql.SQL("SELECT {} FROM seen_events").format(columns)
         return sql.SQL(
@@ -141,7 +142,7 @@ class SeenIds:
             "UNION ALL SELECT * FROM (SELECT {} FROM staged WHERE events > 0) AS new "
             "WHERE segment NOT IN (SELECT segment FROM seen_events)"
         ).format(
-            sql.SQL(", ").join(map(sql.Identifier, list(_COLUMNS)[:-1])),
+            sql.SQL(", ").join(map(sql.Identifier, _KEPT)),
             self.before.staged,
             sql.Literal(list(self.before.attempts)),
             columns,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -193,7 +192,8 @@ class BatchWriter:
     def _patiently(self, attempt: Callable[[int], T]) -> T:
         """Try until it works, or the patience ends, or the stream does; count the tries."""
         give_up = time.monotonic() + self._settings.stream_patience_seconds
-        for tries in count():
+        tries = 0
+        while True:
             try:
                 return attempt(tries)
             except (*TRANSIENT, PySparkException, ServiceUnavailableError) as error:
@@ -203,7 +203,7 @@ class BatchWriter:
                 self._metrics.put_off(self._stream.topic)
                 log.warning("batch put off", topic=self._stream.topic, because=_first_line(error))
                 time.sleep(1)
-        raise AssertionError
+                tries += 1
 
     def _publish(self, written: Written) -> None:
         """Show the batch to those who watch; what fails here changes no number."""
