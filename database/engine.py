@@ -11,6 +11,9 @@ from encore.errors import ServiceUnavailableError
 from encore.stack.endpoints import redact_url
 
 APPLICATION_NAME = "encore"
+# Both are what psycopg2 raises for whatever time may heal: a server that is away or starting, a
+# connection cut, no connection left, a deadlock, a lock not to be had, a full disk.
+TRANSIENT = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
 def connect(url: str, *, application_name: str = APPLICATION_NAME) -> extensions.connection:

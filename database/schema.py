@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -474,4 +475,89 @@ ITEM_FACTORS = Table(
     Column("factors", ARRAY(REAL), nullable=False, comment="Vector of length rank"),
     comment="Item vectors of the ALS model, a partition a run. One row a run and item.",
     postgresql_partition_by="LIST (model_run_id)",
+)
+
+# --- lists between two runs, seconds after what a user did ------------------------------------
+
+LIVE_QUEUE = Table(
+    "live_queue",
+    METADATA,
+    _text("user_id", "Whose list is to be made anew", nullable=False),
+    Column("bucket", SmallInteger, nullable=False, comment="live_bucket(user_id)"),
+    Column(
+        "bulk",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether it may wait until those who just did something are served",
+    ),
+    Column(
+        "queued_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When it was put here",
+    ),
+    Index(None, "bulk", "bucket"),
+    comment="Users whose list `encore live` is to make anew. The stream puts them here in the "
+    "transaction that counts what they did, while a worker is registered. A user may stand here "
+    "several times.",
+)
+
+LIVE_BUCKETS = Table(
+    "live_buckets",
+    METADATA,
+    _key("bucket", "Number of the bucket, 0 to 63", SmallInteger()),
+    comment="What workers of `encore live` lock, so that none has a user that another has in "
+    "hand. One row a bucket of users.",
+)
+
+LIVE_WORKERS = Table(
+    "live_workers",
+    METADATA,
+    _key("worker", "Start of the worker", Uuid()),
+    Column(
+        "seen_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When it last said that it works; registered for an hour from then",
+    ),
+    Column(
+        "caught_up",
+        Boolean,
+        nullable=False,
+        comment="Whether everything since the last time without a worker was queued when it "
+        "registered",
+    ),
+    comment="Workers of `encore live`: while one is registered, the stream queues who did "
+    "something. One row a start.",
+)
+
+LIVE_RECOMMENDATIONS = Table(
+    "live_recommendations",
+    METADATA,
+    _key("user_id", "For whom"),
+    Column(
+        "model_run_id",
+        BigInteger,
+        nullable=False,
+        comment="Run whose model made it: the list counts while that run is published. 0: no "
+        "model was published",
+    ),
+    _time("made_at", "When it was made; what was counted before is in it"),
+    _texts("item_ids", "What, best first; empty where nothing is known that the user likes"),
+    Column(
+        "scores", ARRAY(Double), nullable=False, comment="Score of each by its source, descending"
+    ),
+    _texts("sources", "Source of each"),
+    _texts("reasons", "Reason of each, for a person"),
+    CheckConstraint(
+        "cardinality(scores) = cardinality(item_ids) "
+        "AND cardinality(sources) = cardinality(item_ids) "
+        "AND cardinality(reasons) = cardinality(item_ids)",
+        name="lengths",
+    ),
+    comment="Lists made by `encore live` since the runs, which go before the run's own. One row "
+    "a user.",
 )

@@ -39,6 +39,10 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "Lists seconds after what a user did",
+        ("live_recommendations", "live_queue", "live_buckets", "live_workers"),
+    ),
+    (
         "The stream's books",
         ("stream_offsets", "ingest_audit", "rejected_events", "seen_events", "feature_settings"),
     ),

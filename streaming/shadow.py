@@ -7,8 +7,9 @@ from urllib.parse import quote, urlsplit
 from psycopg2 import extensions, sql
 
 SCHEMA = "rebuild"
-# What the sink reads and writes besides the tables that are to be rebuilt.
-_BOOKS = ("stream_offsets", "ingest_audit", "rejected_events", "seen_events")
+# What the sink reads and writes besides the tables that are to be rebuilt. Users queued for a new
+# list did nothing new.
+_BOOKS = ("stream_offsets", "ingest_audit", "rejected_events", "seen_events", "live_queue")
 
 
 @dataclass(frozen=True, slots=True)

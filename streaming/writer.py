@@ -12,6 +12,7 @@ from pyspark import SparkFiles
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from database.engine import TRANSIENT
 from encore.errors import EncoreError, ServiceUnavailableError
 from encore.log import get_logger
 from encore.settings import Settings
@@ -24,7 +25,7 @@ from streaming.seen import SEEN, SeenIds, Uncommitted
 from streaming.sink.merge import Target
 from streaming.sink.postgres import PostgresSink, StagedBatch, Written, topic_was_recreated
 from streaming.sink.progress import advances
-from streaming.sink.staging import TRANSIENT, DatabaseAwayError
+from streaming.sink.staging import DatabaseAwayError
 from streaming.source import read_range
 from streaming.task import REPORT, Deltas, Task, tallies_of
 

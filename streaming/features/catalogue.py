@@ -23,6 +23,19 @@ from streaming.sink.merge import (
     Target,
 )
 
+# Whoever did something gets a new list from `encore live`, if anyone runs it; else the queue stays
+# empty. The worker, when it registers, waits for merges that did not see it: the lock that an
+# INSERT takes on the table, even one of no rows, is what it waits for.
+QUEUE_FOR_LIVE_LISTS = """
+WITH queued AS (
+  INSERT INTO live_queue (user_id, bucket)
+  SELECT u.user_id, live_bucket(u.user_id) FROM (SELECT DISTINCT user_id {rows}) AS u
+   WHERE EXISTS (SELECT FROM live_workers WHERE seen_at > now() - interval '1 hour')
+  RETURNING 1
+)
+SELECT pg_notify('encore_live', '') FROM queued LIMIT 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class HalfLives:
@@ -84,6 +97,7 @@ def feature_targets(half_lives: HalfLives) -> list[Target]:
             "user_item_affinity",
             ("user_id", "item_id"),
             {"signal": AddDecayed("last_at", half_lives.affinity), **counts, **seen},
+            then=(QUEUE_FOR_LIVE_LISTS,),
         ),
         Additive("session_counts", ("user_id", "session_id"), _session_rules()),
         Additive(

@@ -158,7 +158,8 @@ class Additive:
     A task stages one row a key. With ``shared`` several tasks may stage the same key, and
     their rows are summed up first; without it that is the exception (rows of one user come from
     one partition) and costs something only when it happens. ``only`` is a condition, as SQL, on
-    the rows that are taken.
+    the rows that are taken. ``then`` are statements to run after the upsert; ``{rows}`` stands for
+    the staged rows in them.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Additive:
     rules: Mapping[str, Rule]
     shared: bool = False
     only: str = "TRUE"
+    then: Sequence[str] = ()
 
     @property
     def like(self) -> str:
@@ -183,13 +185,14 @@ class Additive:
         return {}
 
     def merge(self, cursor: extensions.cursor, staged: Staged) -> None:
-        """Upsert the staged rows."""
+        """Upsert the staged rows, then run what is to follow."""
         if len(staged.attempts) == 1:
             cursor.execute(self.upsert(self._rows(staged)))
         elif self.shared:
             cursor.execute(self.upsert(self._summed(staged)))
         else:
             self._merge_together_or_one_by_one(cursor, staged)
+        _run(cursor, self.then, staged)
 
     def upsert(self, rows: sql.Composable) -> sql.Composable:
         """Return the upsert; sorted by key, which B-trees take up faster and without deadlocks."""
@@ -300,8 +303,12 @@ class Scripted:
 
     def merge(self, cursor: extensions.cursor, staged: Staged) -> None:
         """Run the statements with the staged rows in their place."""
-        for script in self.scripts:
-            cursor.execute(sql.SQL(script).format(rows=staged.rows()))
+        _run(cursor, self.scripts, staged)
+
+
+def _run(cursor: extensions.cursor, scripts: Sequence[str], staged: Staged) -> None:
+    for script in scripts:
+        cursor.execute(sql.SQL(script).format(rows=staged.rows()))
 
 
 def _derived(rule: Rule) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg2
 from psycopg2 import extensions
 
-from database.engine import connect
+from database.engine import TRANSIENT, connect
 from encore.errors import EncoreError
 from encore.log import get_logger
 from streaming.sink.merge import Target
@@ -26,7 +26,7 @@ from streaming.sink.progress import (
     record_advances,
     record_audit,
 )
-from streaming.sink.staging import TRANSIENT, Staging, StagingArea, drop_leftovers
+from streaming.sink.staging import Staging, StagingArea, drop_leftovers
 
 log = get_logger("streaming")
 

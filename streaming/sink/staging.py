@@ -11,19 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg2
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg2 import extensions, sql
 
-from database.engine import connect
+from database.engine import TRANSIENT, connect
 from encore.errors import ServiceUnavailableError
 from streaming.sink.merge import Staged, Target
 
 SCHEMA = "staging"
-# Both are what psycopg2 raises for whatever time may heal: a server that is away or starting, a
-# connection cut, no connection left, a deadlock, a lock not to be had, a full disk.
-TRANSIENT = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
 class DatabaseAwayError(Exception):
