@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     stream_patience_seconds: Seconds = Field(
         600.0,
         description="How long a batch is tried again while PostgreSQL or Kafka is away, before "
-        "the job ends.",
+        "the job ends. Of encore live as well.",
     )
     stream_lock_timeout_seconds: Seconds = Field(
         30.0,
@@ -208,6 +208,12 @@ class Settings(BaseSettings):
     )
     train_test_share: float = Field(
         0.1, gt=0, lt=0.5, description="Newest share of the pairs held out to evaluate a model."
+    )
+    live_batch_users: Count = Field(
+        500, description="Most listeners whose lists encore live makes in one transaction."
+    )
+    live_poll_seconds: Seconds = Field(
+        2.0, description="encore live looks for work this often when nothing wakes it."
     )
 
     # --- Spark ----------------------------------------------------------------------------

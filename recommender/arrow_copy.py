@@ -3,6 +3,7 @@
 import io
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg2.extensions
 import pyarrow as pa
@@ -17,18 +18,34 @@ def copy_out(
 ) -> Iterator[pa.RecordBatch]:
     """Yield what a query returns, in the columns and types of the schema, by position."""
     with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as rows:
-        cursor.copy_expert(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), rows)
-        if rows.tell() == 0:
-            return
-        rows.seek(0)
-        yield from pacsv.open_csv(
-            rows,
-            read_options=pacsv.ReadOptions(column_names=schema.names),
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(
-                column_types=schema, true_values=["t"], false_values=["f"]
-            ),
-        )
+        yield from _copy_out(cursor, query, schema, rows)
+
+
+def read_table(
+    cursor: psycopg2.extensions.cursor, query: sql.Composable, schema: pa.Schema
+) -> pa.Table:
+    """Return what a query returns at once, where it is known to fit into memory.
+
+    A plain buffer takes up rows faster than one that may go to disk.
+    """
+    return pa.Table.from_batches(list(_copy_out(cursor, query, schema, io.BytesIO())), schema)
+
+
+def _copy_out(
+    cursor: psycopg2.extensions.cursor, query: sql.Composable, schema: pa.Schema, rows: Any
+) -> Iterator[pa.RecordBatch]:
+    cursor.copy_expert(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), rows)
+    if rows.tell() == 0:
+        return
+    rows.seek(0)
+    yield from pacsv.open_csv(
+        rows,
+        read_options=pacsv.ReadOptions(column_names=schema.names),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types=schema, true_values=["t"], false_values=["f"]
+        ),
+    )
 
 
 def copy_in(

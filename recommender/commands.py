@@ -1,4 +1,4 @@
-"""Commands of the recommender: train, recommend, runs, evaluate, tune."""
+"""Commands of the recommender: train, live, recommend, runs, evaluate, tune."""
 
 import json
 import signal
@@ -55,6 +55,22 @@ def train(
             pass  # puts the interrupted run on record as failed
         typer.echo("stopped; readers keep the last published run", err=True)
         raise typer.Exit(0 if span is not None else INTERRUPTED) from None
+
+
+@app.command()
+def live(
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nobody is queued any more.")
+    ] = False,
+) -> None:
+    """Fold what listeners do into their lists within seconds, until stopped.
+
+    Run as many as there are cores to spare: they share the work.
+    """
+    from encore.settings import settings
+    from recommender.live.job import run
+
+    run(database_url(), settings(), once=once)
 
 
 @app.command()

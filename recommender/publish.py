@@ -8,7 +8,8 @@ The order, which ``publish`` follows:
 3. Keys are built, and the tables are attached as partitions. Readers still see the old run.
 4. Transactions that read ``recommendations`` before the attachment are waited for: a plan made
    before it does not know the new partition, and would find nothing after the switch.
-5. One transaction points ``published_run`` at the run and marks the one before as superseded.
+5. One transaction points ``published_run`` at the run, marks the one before as superseded, and
+   queues users with a list of `encore live` that may know more than the run.
 6. Runs beyond those to keep are dropped, giving way to readers and trying again.
 """
 
@@ -26,6 +27,7 @@ from pyspark.sql import DataFrame
 from database.engine import connect, transaction
 from encore.log import get_logger
 from recommender.arrow_copy import copy_in
+from recommender.live.switching import hold_off_workers, queue_newer_than
 from recommender.runs import APPLICATION_NAME
 from recommender.topk import Floats
 
@@ -174,6 +176,7 @@ def _readers(cursor: psycopg2.extensions.cursor) -> set[tuple[int, str]]:
 
 def _switch(url: str, model_run_id: int) -> None:
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        hold_off_workers(cursor)
         cursor.execute("UPDATE model_runs SET status = 'superseded' WHERE status = 'published'")
         cursor.execute(
             "INSERT INTO published_run (model_run_id) VALUES (%s)"
@@ -186,6 +189,7 @@ def _switch(url: str, model_run_id: int) -> None:
             " WHERE model_run_id = %s",
             (model_run_id,),
         )
+        queue_newer_than(cursor, model_run_id)
 
 
 def drop_old_runs(url: str, keep: int) -> None:

@@ -1,0 +1,49 @@
+"""What `encore live` runs: a worker with the settings, until it is stopped."""
+
+from functools import partial
+
+from database.engine import transaction
+from database.migrate import pending
+from encore.errors import EncoreError
+from encore.log import get_logger
+from encore.settings import Settings, redacted
+from encore.stack.endpoints import redact_url
+from recommender.live.folded import load_folded
+from recommender.live.stopping import Stop
+from recommender.live.worker import APPLICATION_NAME, Load, Pace, Worker
+
+log = get_logger("live")
+
+
+def run(url: str, settings: Settings, *, once: bool) -> None:
+    """Work until SIGTERM or Ctrl-C, or with ``once`` until nobody is queued.
+
+    Raises:
+        EncoreError: PostgreSQL does not answer, or lacks tables.
+    """
+    with transaction(url, application_name=APPLICATION_NAME):
+        pass  # says in a sentence that nobody answers
+    if pending(url):
+        raise EncoreError("the database lacks tables. Bring it up to date with `encore migrate`.")
+    log.info("settings", **redacted(settings))
+    log.info("starting", database=redact_url(url))
+    stop = Stop()
+    stop.on_signals()
+    Worker(url, loader(settings), pace_of(settings), stop).run(once=once)
+    log.info("stopped")
+
+
+def loader(settings: Settings) -> Load:
+    """Return what loads the published model."""
+    return partial(load_folded, half_life_days=settings.feature_affinity_half_life_days)
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Take from the settings how much is done at once, and how long is waited."""
+    return Pace(
+        batch_users=settings.live_batch_users,
+        list_items=settings.recommend_top_n,
+        poll_seconds=settings.live_poll_seconds,
+        patience_seconds=settings.stream_patience_seconds,
+        lock_timeout_seconds=settings.stream_lock_timeout_seconds,
+    )
