@@ -29,7 +29,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData(
@@ -408,7 +408,7 @@ MODEL_RUNS = Table(
     METADATA,
     Column("model_run_id", BigInteger, Identity(), primary_key=True, comment="Number of the run"),
     _text("algorithm", "als, or fallback where there was too little data", nullable=False),
-    _text("status", "running, published, superseded or failed", nullable=False),
+    _text("status", "running, published, superseded, refused or failed", nullable=False),
     Column("parameters", JSONB, nullable=False, comment="Parameters of the model"),
     Column("metrics", JSONB, comment="Quality on the newest part of the data, by model and metric"),
     Column("users", BigInteger, comment="Users in the training set"),
@@ -426,7 +426,9 @@ MODEL_RUNS = Table(
     _time("published_at", "When readers were switched to it", nullable=True),
     Column("duration_seconds", Double, comment="From start to the switch, in s"),
     _text("message", "What a person should know of the run"),
-    CheckConstraint("status IN ('running', 'published', 'superseded', 'failed')", name="status"),
+    CheckConstraint(
+        "status IN ('running', 'published', 'superseded', 'refused', 'failed')", name="status"
+    ),
     comment="Runs of the recommender. One row a run.",
 )
 
@@ -460,21 +462,45 @@ RECOMMENDATIONS = Table(
     Column("rank", SmallInteger, primary_key=True, comment="1 is the best"),
     _text("item_id", "What", nullable=False),
     Column("score", Double, nullable=False, comment="Score of its source; orders one list"),
-    _text("source", "personal, genre, trending or popular", nullable=False),
+    _text("source", "personal, explore, genre, trending or popular", nullable=False),
     _text("reason", "Why, for a person"),
     CheckConstraint("rank >= 1", name="rank"),
     comment="Recommendation lists, a partition a run. One row a run, user and rank.",
     postgresql_partition_by="LIST (model_run_id)",
 )
 
-ITEM_FACTORS = Table(
-    "item_factors",
+SIMILAR_ITEMS = Table(
+    "similar_items",
     METADATA,
     Column("model_run_id", BigInteger, primary_key=True, comment="Run that made it"),
-    _key("item_id", "What"),
-    Column("factors", ARRAY(REAL), nullable=False, comment="Vector of length rank"),
-    comment="Item vectors of the ALS model, a partition a run. One row a run and item.",
+    _key("item_id", "To what"),
+    Column("rank", SmallInteger, primary_key=True, comment="1 is the most similar"),
+    _text("similar_item_id", "What", nullable=False),
+    Column(
+        "score", Double, nullable=False, comment="1 where all of the sources have it first, to 0"
+    ),
+    _text("source", "What says so first: factors, co-listening or text", nullable=False),
+    CheckConstraint("rank >= 1", name="rank"),
+    comment="Items that are like an item, a partition a run. One row a run, item and rank.",
     postgresql_partition_by="LIST (model_run_id)",
+)
+
+MODEL_ARTIFACTS = Table(
+    "model_artifacts",
+    METADATA,
+    Column(
+        "model_run_id",
+        BigInteger,
+        ForeignKey(MODEL_RUNS.c.model_run_id, ondelete="CASCADE"),
+        primary_key=True,
+        comment="Run that made it",
+    ),
+    _key("name", "items.parquet, content.parquet or model.json"),
+    Column("part", Integer, primary_key=True, comment="Number of the part of the file, from 0"),
+    Column("content", LargeBinary, nullable=False, comment="Bytes of the part"),
+    _text("sha256", "SHA-256 of the whole file", nullable=False),
+    comment="Files of the models: item factors, content weights, parameters. One row a run, file "
+    "and part.",
 )
 
 # --- lists between two runs, seconds after what a user did ------------------------------------

@@ -35,7 +35,8 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "recommendations",
             "model_runs",
             "published_run",
-            "item_factors",
+            "similar_items",
+            "model_artifacts",
         ),
     ),
     (

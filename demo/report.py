@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from demo.snapshot import Model, Step, TopicProgress
 
-# Broken records are a thousandth of a short run's, and a fallback run has no factors.
-MAY_BE_EMPTY: Final = frozenset({"rejected_events", "item_factors"})
+# Broken records are a thousandth of a short run's, and a fallback run has no files.
+MAY_BE_EMPTY: Final = frozenset({"rejected_events", "model_artifacts"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def find_problems(found: Findings) -> list[str]:
     ]
     if found.model is None:
         problems.append("no recommendations were published")
-    elif found.model.algorithm == "als" and found.rows.get("item_factors", 0) == 0:
-        problems.append("the model has no item factors")
+    elif found.model.algorithm == "als" and found.rows.get("model_artifacts", 0) == 0:
+        problems.append("the model has no files")
     if found.first_recommendation_seconds is None:
         problems.append("no recommendation was seen")
     return problems

@@ -39,6 +39,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class TrainEngine(StrEnum):
+    """What factorises."""
+
+    MLLIB = "mllib"
+    IMPLICIT = "implicit"
+    AUTO = "auto"
+
+
 def _unit(unit: str) -> dict[str, Any]:
     return {"unit": unit}
 
@@ -196,12 +204,46 @@ class Settings(BaseSettings):
     # --- recommender ----------------------------------------------------------------------
     recommend_top_n: Count = Field(50, description="Recommendations kept for each listener.")
     recommend_keep_runs: Count = Field(5, description="Model runs kept for rollback.")
+    recommend_similar_n: Count = Field(20, description="Similar items kept for each item.")
+    recommend_blend: bool = Field(
+        True,
+        description="Order lists by learned weights of several signals where that proves better "
+        "than ALS alone.",
+    )
+    recommend_max_per_artist: int = Field(
+        10, ge=0, description="Most items of one artist in a list. 0: no limit."
+    )
+    recommend_max_per_genre: int = Field(
+        0, ge=0, description="Most items of one genre in a list. 0: no limit."
+    )
+    recommend_diversity: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="How much likeness to items above it counts against an item (MMR). 0: not.",
+    )
+    recommend_exploration: float = Field(
+        0.04, ge=0, lt=0.5, description="Share of a list for items that hardly anyone has heard."
+    )
     als_rank: Count = Field(32, description="Length of the factor vectors.")
     als_iterations: Count = Field(10, description="Sweeps of alternating least squares.")
     als_regularization: float = Field(0.1, gt=0, description="Regularisation (regParam).")
     als_alpha: float = Field(10.0, gt=0, description="Confidence per unit of signal.")
     als_blocks: Count = Field(
         4, description="Blocks of users and of items: the parallelism of a fit, part of its seed."
+    )
+    train_engine: TrainEngine = Field(
+        TrainEngine.MLLIB,
+        description="mllib, on Spark; implicit, on this machine alone and faster; auto: implicit "
+        "up to TRAIN_LOCAL_PAIRS.",
+    )
+    train_local_pairs: Count = Field(
+        20_000_000, description="Listener-item pairs up to which auto trains on this machine."
+    )
+    train_gate_hours: Hours = Field(
+        24.0,
+        description="A run is not published if it is clearly worse than a published one that is "
+        "younger than this.",
     )
     train_min_interactions: Count = Field(
         1000, description="Positive listener-item pairs below which no model is trained."
@@ -214,6 +256,9 @@ class Settings(BaseSettings):
     )
     live_poll_seconds: Seconds = Field(
         2.0, description="encore live looks for work this often when nothing wakes it."
+    )
+    live_catalogue_seconds: Seconds = Field(
+        300.0, description="encore live looks for items that came since after this long."
     )
 
     # --- Spark ----------------------------------------------------------------------------

@@ -63,22 +63,22 @@ def fit(ratings: DataFrame, items: int, parameters: AlsParameters) -> Model:
     return Model(fitted.userFactors, gather(fitted.itemFactors, items, parameters.rank))
 
 
-def gather(item_factors: DataFrame, items: int, rank: int) -> Als:
-    """Return the item factors as one matrix whose row is the item's number.
+def gather(factors: DataFrame, rows: int, rank: int) -> Als:
+    """Return the factors of items (or of users) as one matrix whose row is the number.
 
     Raises:
         EncoreError: a factor is not a finite number.
     """
-    table = item_factors.select("id", "features").toArrow().combine_chunks()
+    table = factors.select("id", "features").toArrow().combine_chunks()
     ids = table.column("id").to_numpy()
     values = table.column("features").combine_chunks().flatten().to_numpy()
     if not np.isfinite(values).all():
         raise EncoreError(
-            "the model did not converge: item factors are not finite. The published run stays. "
+            "the model did not converge: factors are not finite. The published run stays. "
             "Raise ALS_REGULARIZATION, or lower ALS_ALPHA."
         )
-    factors = np.zeros((items, rank), np.float32)
-    trained = np.zeros(items, np.bool_)
-    factors[ids] = values.reshape(len(ids), rank)
+    matrix = np.zeros((rows, rank), np.float32)
+    trained = np.zeros(rows, np.bool_)
+    matrix[ids] = values.reshape(len(ids), rank)
     trained[ids] = True
-    return Als(factors, trained)
+    return Als(matrix, trained)

@@ -3,6 +3,18 @@
 A *pair* is one row of ``user_item_affinity``. It is *known* whatever it holds, *disliked* when
 its dislikes outnumber the likes that stand, and *positive* when its signal is above zero and it
 is not disliked. The model trains on positive pairs; known pairs are never recommended.
+
+What a pair *weighs* is written here once, as SQL, for training, evaluation and folding in:
+
+``weight``
+    its signal, decayed to ``now_s``, the newest event that is not in the future; 0 if not positive.
+``past``
+    what it weighs as far as the moment of the split knows; NULL if it began later. The table holds
+    a running sum, not its history, so of a pair that began before and went on after it only the
+    beginning is certain: it weighs no more than one complete play at its first event. What cannot
+    be taken back is that it counts as positive (or disliked) as of now.
+``relevant``
+    it is positive and began after the split: what a model is tested on.
 """
 
 from collections.abc import Iterator
@@ -26,17 +38,14 @@ from recommender.arrow_copy import copy_out
 DISLIKED: Final = sql.SQL("(a.dislikes > greatest(a.likes - a.unlikes, 0))")
 POSITIVE: Final = sql.SQL("(a.signal > 0 AND NOT {})").format(DISLIKED)
 
-PAIR_SCHEMA: Final = (
-    "user_id string, item int, signal double, disliked boolean, first_s double, last_s double"
-)
-_READ_SCHEMA: Final = pa.schema(
+PAIR_SCHEMA: Final = "user_id string, item int, weight float, past float, relevant boolean"
+READ_SCHEMA: Final = pa.schema(
     [
         ("user_id", pa.string()),
         ("item_id", pa.string()),
-        ("signal", pa.float64()),
-        ("disliked", pa.bool_()),
-        ("first_s", pa.float64()),
-        ("last_s", pa.float64()),
+        ("weight", pa.float64()),  # PostgreSQL refuses to make a tiny one a real
+        ("past", pa.float64()),
+        ("relevant", pa.bool_()),
     ]
 )
 _INDEX_BITS: Final = 33  # monotonically_increasing_id: the row within its partition
@@ -48,7 +57,8 @@ class Summary:
     """How much there is to learn from, and the moments that bound it.
 
     Signals are decayed to ``now_s``, the newest event that is not in the future; ``split_s`` is
-    the last moment of the training part. Both in seconds since 1970.
+    the last moment of the training part. Both in seconds since 1970. ``fingerprint`` is the same
+    for the same positive pairs, whatever order they lie in.
     """
 
     positive: int
@@ -59,14 +69,7 @@ class Summary:
     now_s: float
     split_s: float
     half_life_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """The items of the model: position in ``ids`` is the item's index."""
-
-    ids: list[str]
-    titles: list[str]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,9 @@ def summarize(cursor: psycopg2.extensions.cursor, test_share: float, half_life_d
             " coalesce(extract(epoch FROM least(max(a.last_at), now())), 0)::float8,"
             " coalesce(extract(epoch FROM percentile_disc(%s) WITHIN GROUP (ORDER BY a.first_at)),"
             " 0)::float8,"
-            " coalesce(feature_setting('feature_affinity_half_life_days'), %s) * 86400"
+            " coalesce(feature_setting('feature_affinity_half_life_days'), %s) * 86400,"
+            " to_hex(coalesce(bit_xor(hash_record_extended("
+            "ROW(a.user_id, a.item_id, a.signal, a.first_at, a.last_at), 0)), 0))"
             " FROM user_item_affinity AS a WHERE {}"
         ).format(POSITIVE),
         (1 - test_share, half_life_d),
@@ -111,40 +116,62 @@ def summarize(cursor: psycopg2.extensions.cursor, test_share: float, half_life_d
     return Summary(*_row(cursor))
 
 
-def read_catalogue(cursor: psycopg2.extensions.cursor) -> Catalogue:
-    """Return the items with a positive pair, in the order of their ids, with their titles.
-
-    An item that the catalogue does not know yet goes by its id.
-    """
-    cursor.execute(
-        sql.SQL(
-            "SELECT a.item_id, coalesce(i.title, a.item_id)"
-            " FROM (SELECT DISTINCT a.item_id FROM user_item_affinity AS a WHERE {}) AS a"
-            ' LEFT JOIN items AS i USING (item_id) ORDER BY a.item_id COLLATE "C"'
-        ).format(POSITIVE)
+def weight_as_of(moment: sql.Composable, half_life_s: float) -> sql.Composed:
+    """Return what a pair weighs at a moment, as SQL over ``user_item_affinity AS a``."""
+    return sql.SQL("CASE WHEN {} THEN {} ELSE 0 END::float8").format(
+        POSITIVE, _decayed("a.signal", "a.last_at", moment, half_life_s)
     )
-    rows = cursor.fetchall()
-    return Catalogue([row[0] for row in rows], [row[1] for row in rows])
+
+
+def pair_columns(summary: Summary) -> sql.Composed:
+    """Return the columns of ``READ_SCHEMA`` as SQL over ``user_item_affinity AS a``."""
+    now, split = (
+        sql.SQL("to_timestamp({})").format(sql.Literal(moment))
+        for moment in (summary.now_s, summary.split_s)
+    )
+    return sql.SQL(
+        "a.user_id, a.item_id, {weight} AS weight,"
+        " CASE WHEN a.first_at > {split} THEN NULL"
+        " WHEN a.last_at > {split} AND {positive} THEN least(a.signal, {one_play})"
+        " ELSE {past} END::float8 AS past,"
+        " {positive} AND a.first_at > {split} AS relevant"
+    ).format(
+        weight=weight_as_of(now, summary.half_life_s),
+        past=weight_as_of(split, summary.half_life_s),
+        one_play=_decayed("1.0", "a.first_at", split, summary.half_life_s),
+        positive=POSITIVE,
+        split=split,
+    )
+
+
+def _decayed(signal: str, since: str, moment: sql.Composable, half_life_s: float) -> sql.Composed:
+    # One from after the moment (a clock that runs ahead) stays as it is.
+    return sql.SQL("halved({}, greatest({} - {}, interval '0'), {})").format(
+        sql.SQL(signal), moment, sql.SQL(since), sql.Literal(half_life_s)
+    )
 
 
 def read_pairs(
-    spark: SparkSession, snapshot: Snapshot, catalogue: Broadcast[Catalogue], partitions: int
+    spark: SparkSession,
+    snapshot: Snapshot,
+    columns: sql.Composed,
+    ids: Broadcast[list[str]],
+    partitions: int,
 ) -> DataFrame:
-    """Return every pair by ``PAIR_SCHEMA``; an item without a positive pair has index -1.
+    """Return every pair by ``PAIR_SCHEMA``; an item that is not among the ids has index -1.
 
     Each task reads its own range of the table's pages with COPY, in the driver's snapshot. The
     URL travels with the task's code, never in a plan or a configuration.
     """
-    pages = _table_pages(snapshot.cursor)
-    size = pages // partitions + 1
+    ranges = page_ranges(snapshot.cursor, partitions)
     url, name = snapshot.url, snapshot.name
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        ids = pa.array(catalogue.value.ids, pa.string())
+        named = pa.array(ids.value, pa.string())
         for batch in batches:
             for part in batch.column("id").to_pylist():
-                for rows in _read_pages(url, name, part * size, (part + 1) * size):
-                    yield _with_index(rows, ids)
+                for rows in read_pages(url, name, columns, ranges[part]):
+                    yield _with_index(rows, named)
 
     return spark.range(0, partitions, 1, partitions).mapInArrow(read, PAIR_SCHEMA)
 
@@ -157,7 +184,7 @@ def number_users(pairs: DataFrame) -> DataFrame:
     Raises:
         ValueError: there are more users than MLlib's 32-bit ids.
     """
-    fields = [F.col(name) for name in ("item", "signal", "disliked", "first_s", "last_s")]
+    fields = [F.col(name) for name in ("item", "weight", "past", "relevant")]
     grouped = (
         pairs.groupBy("user_id")
         .agg(F.array_sort(F.collect_list(F.struct(*fields))).alias("pairs"))
@@ -184,39 +211,41 @@ def _row_in_partition() -> Column:
     return F.monotonically_increasing_id().bitwiseAND(F.lit(2**_INDEX_BITS - 1))
 
 
-def _table_pages(cursor: psycopg2.extensions.cursor) -> int:
+def page_ranges(cursor: psycopg2.extensions.cursor, parts: int) -> list[tuple[int, int]]:
+    """Divide the pages of the table into ranges: first page, page after the last."""
     cursor.execute(
         "SELECT pg_relation_size('user_item_affinity') / current_setting('block_size')::bigint"
     )
-    return int(_row(cursor)[0])
+    size = int(_row(cursor)[0]) // parts + 1
+    return [(part * size, (part + 1) * size) for part in range(parts)]
 
 
-def _read_pages(url: str, snapshot: str, start: int, end: int) -> Iterator[pa.RecordBatch]:
+def read_pages(
+    url: str, snapshot: str, columns: sql.Composed, pages: tuple[int, int]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the pairs on a range of pages by ``READ_SCHEMA``, on a connection of its own."""
     connection = connect(url, application_name="encore train")
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    start, end = (sql.Literal(f"({page},0)") for page in pages)
+    query = sql.SQL(
+        "SELECT {columns} FROM user_item_affinity AS a"
+        " WHERE a.ctid >= {start}::tid AND a.ctid < {end}::tid"
+    ).format(columns=columns, start=start, end=end)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
-            yield from copy_out(cursor, _pages_query(start, end), _READ_SCHEMA)
+            yield from copy_out(cursor, query, READ_SCHEMA)
     finally:
         connection.close()
-
-
-def _pages_query(start: int, end: int) -> sql.Composed:
-    return sql.SQL(
-        "SELECT a.user_id, a.item_id, a.signal, {disliked},"
-        " extract(epoch FROM a.first_at)::float8, extract(epoch FROM a.last_at)::float8"
-        " FROM user_item_affinity AS a"
-        " WHERE a.ctid >= {start}::tid AND a.ctid < {end}::tid"
-    ).format(disliked=DISLIKED, start=sql.Literal(f"({start},0)"), end=sql.Literal(f"({end},0)"))
 
 
 def _with_index(rows: pa.RecordBatch, ids: pa.Array) -> pa.RecordBatch:
     index = pc.fill_null(pc.index_in(rows.column("item_id"), value_set=ids), -1)
     columns = [rows.column("user_id"), index.cast(pa.int32())]
-    columns += [rows.column(name) for name in ("signal", "disliked", "first_s", "last_s")]
+    columns += [rows.column(name).cast(pa.float32()) for name in ("weight", "past")]
+    columns += [rows.column("relevant")]
     return pa.RecordBatch.from_arrays(
-        columns, names=["user_id", "item", "signal", "disliked", "first_s", "last_s"]
+        columns, names=["user_id", "item", "weight", "past", "relevant"]
     )
 
 

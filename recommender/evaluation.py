@@ -13,6 +13,7 @@ from recommender.als import AlsParameters
 from recommender.comparison import SHORT, K, Result, Segments
 from recommender.interactions import Split
 from recommender.leaving_out import LeftOut, Maker
+from recommender.models.blended import Blended
 from recommender.models.factors import IMPLICIT, MLLIB, Factors
 from recommender.models.linear import Ease, GenreAffinity, NeighbourMean, Neighbours, Popular
 from recommender.options import By
@@ -37,6 +38,7 @@ def makers(
         "ease": lambda: Ease(most_items=ease_items),
         "als-implicit": lambda: Factors(IMPLICIT, als),
         "als-implicit-folded": lambda: Factors(IMPLICIT, als, fold=True),
+        "blend": lambda: Blended(IMPLICIT, als),
         "als-mllib": lambda: Factors(MLLIB, als),
     }
 

@@ -11,6 +11,7 @@ regularisation by the number of items that the listener has (Zhou et al., "Large
 Collaborative Filtering for the Netflix Prize", AAIM 2008); ``implicit`` does not.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,16 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from encore.errors import EncoreError
-from recommender.topk import Floats
+from recommender.topk import Floats, Indexes
 
 
 @dataclass(frozen=True)
 class HalfStep:
-    """What solving for a listener needs of a model: item factors (items, rank) and Y'Y."""
+    """What solving for a listener needs of a model: item factors (items, rank) and Y'Y.
+
+    Items that were not trained may have factors too (see :mod:`recommender.content`): they count
+    where a listener has them, and not in Y'Y.
+    """
 
     factors: Floats
     gram: NDArray[np.float64]
@@ -34,16 +39,24 @@ class HalfStep:
 
     @classmethod
     def of(
-        cls, factors: Floats, *, alpha: float, regularization: float, scaled: bool
+        cls,
+        factors: Floats,
+        *,
+        alpha: float,
+        regularization: float,
+        scaled: bool,
+        trained: NDArray[np.bool_] | None = None,
     ) -> "HalfStep":
         """Take a model's item factors and what it was fitted with; ``scaled`` as by MLlib.
+
+        ``trained`` tells which items were in the fit, all if it is not given.
 
         Raises:
             EncoreError: a factor is not a finite number.
         """
         if not np.isfinite(factors).all():
             raise EncoreError("item factors are not finite numbers: the model did not converge")
-        wide = factors.astype(np.float64)
+        wide = (factors if trained is None else factors[trained]).astype(np.float64)
         return cls(factors, wide.T @ wide, alpha, regularization, scaled)
 
     def solve(self, weights: sp.csr_matrix) -> Floats:
@@ -55,21 +68,51 @@ class HalfStep:
             EncoreError: a weight is not a finite number.
         """
         result = np.zeros((weights.shape[0], self.factors.shape[1]), np.float32)
+        for row, items, confidences in self._listeners(weights):
+            mine = self.factors[items].astype(np.float64)
+            _, solution, problem = lapack.dposv(
+                self._left(mine, confidences), mine.T @ (1.0 + confidences), overwrite_a=1
+            )
+            if problem or not np.isfinite(solution).all():
+                raise EncoreError(
+                    "a listener's factors could not be solved: a weight is no finite number, or "
+                    "ALS_REGULARIZATION is zero"
+                )
+            result[row] = solution
+        return result
+
+    def contributors(self, weights: sp.csr_matrix, recommended: Indexes) -> Indexes:
+        """Return for each recommended item (listeners, k) the item that speaks most for it.
+
+        A predicted preference is a sum over the listener's items (Hu, Koren and Volinsky, section
+        5): y'x = sum over j of y' W y_j c_j with W = (Y'CY + reg I)^-1. The greatest summand's j
+        is returned; -1 for -1, and for listeners who have nothing.
+        """
+        result = np.full(recommended.shape, -1, np.int64)
+        for row, items, confidences in self._listeners(weights):
+            there = np.flatnonzero(recommended[row] >= 0)
+            mine = self.factors[items].astype(np.float64)
+            wanted = self.factors[recommended[row, there]].astype(np.float64)
+            _, weighted, _ = lapack.dposv(
+                self._left(mine, confidences), wanted.T, overwrite_a=1, overwrite_b=1
+            )
+            shares = (mine @ weighted) * (1.0 + confidences)[:, None]
+            result[row, there] = items[shares.argmax(axis=0)]
+        return result
+
+    def _listeners(
+        self, weights: sp.csr_matrix
+    ) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.float64]]]:
+        """Yield row, items and alpha * weight of each listener who has something."""
         for row in range(weights.shape[0]):
             part = slice(weights.indptr[row], weights.indptr[row + 1])
             if part.start < part.stop:
-                result[row] = self._one(weights.indices[part], weights.data[part])
-        return result
+                confidences = self.alpha * weights.data[part].astype(np.float64)
+                yield row, weights.indices[part], confidences
 
-    def _one(self, items: NDArray[np.int32], weights: Floats) -> NDArray[np.float64]:
-        mine = self.factors[items].astype(np.float64)
-        extra = self.alpha * weights.astype(np.float64)
-        left = self.gram + mine.T @ (extra[:, None] * mine)
-        left[np.diag_indices_from(left)] += self.regularization * (len(items) if self.scaled else 1)
-        _, solution, problem = lapack.dposv(left, mine.T @ (1.0 + extra), overwrite_a=1)
-        if problem or not np.isfinite(solution).all():
-            raise EncoreError(
-                "a listener's factors could not be solved: a weight is no finite number, or "
-                "ALS_REGULARIZATION is zero"
-            )
-        return np.asarray(solution)
+    def _left(
+        self, mine: NDArray[np.float64], confidences: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        left = self.gram + mine.T @ (confidences[:, None] * mine)
+        left[np.diag_indices_from(left)] += self.regularization * (len(mine) if self.scaled else 1)
+        return np.asarray(left)

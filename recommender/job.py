@@ -11,34 +11,45 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import SparkSession
-
+from database.engine import transaction
 from database.migrate import pending
 from encore.errors import EncoreError
 from encore.log import configure_logging, get_logger
-from encore.settings import Settings, redacted, settings
+from encore.settings import Settings, TrainEngine, redacted, settings
 from encore.stack.endpoints import database_url
+from recommender import artifact, local
 from recommender.als import AlsParameters
-from recommender.dataset import (
-    Snapshot,
-    Summary,
-    number_users,
-    open_snapshot,
-    read_catalogue,
-    read_pairs,
-    summarize,
-)
+from recommender.catalogue import read_catalogue
+from recommender.dataset import Snapshot, Summary, open_snapshot, pair_columns, summarize
 from recommender.fallback import shortage, write_fallback_lists
-from recommender.lists import personal_lists
-from recommender.publish import discard, prepare, publish, write_factors, write_lists
-from recommender.runs import Training, fail_run, only_one_training, record_training, start_run
+from recommender.gate import Champion, drift, refusal
+from recommender.publish import discard, prepare, publish, write_similar
+from recommender.quality import verdict
+from recommender.runs import (
+    APPLICATION_NAME,
+    Training,
+    fail_run,
+    list_runs,
+    only_one_training,
+    published_run,
+    record_training,
+    start_run,
+)
+from recommender.similar import similar_rows
 from recommender.steps import Steps
-from recommender.training import measure, train, verdict
+from recommender.training import bundle_of, recipe_of, train
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from recommender.trainer import Trainer
 
 log = get_logger("recommender")
 
-# Users in one Arrow batch: bounds a worker's memory together with topk.BLOCK_BYTES.
+# Users in one Arrow batch.
 ARROW_ROWS = 2048
 INTERRUPTED = 130
 
@@ -47,12 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train and publish once; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="seed of the model's first factors")
-    seed = parser.parse_args(arguments).seed
+    parser.add_argument("--force", action="store_true", help="publish whatever the gate says")
+    given = parser.parse_args(arguments)
     try:
         current = settings()
         configure_logging(current.log_format, current.log_level)
         log.info("settings", **redacted(current))
-        run(database_url(), current, seed)
+        run(database_url(), current, given.seed, force=given.force)
     except EncoreError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -61,10 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(url: str, current: Settings, seed: int) -> int:
+class RefusedError(EncoreError):
+    """The gate kept a run from being published."""
+
+
+def run(url: str, current: Settings, seed: int, *, force: bool = False) -> int:
     """Make one run, published or failed; return its number.
 
     Raises:
+        RefusedError: it is worse than the published one, and not forced.
         EncoreError: nothing was published; readers see what they saw before.
     """
     if pending(url):
@@ -73,10 +90,22 @@ def run(url: str, current: Settings, seed: int) -> int:
         parameters = als_parameters(current, seed)
         model_run_id = start_run(url, "als", parameters.as_dict())
         try:
-            make(url, model_run_id, current, parameters)
+            make(url, model_run_id, current, parameters, force=force)
+        except RefusedError as error:
+            give_up(url, model_run_id, str(error), "refused")
+            raise EncoreError(
+                f"run {model_run_id} is not published: {error}. The published run stays. "
+                "`encore train --force` publishes whatever comes out."
+            ) from None
         except EncoreError as error:
             give_up(url, model_run_id, str(error))
             raise
+        except MemoryError as error:
+            give_up(url, model_run_id, "out of memory")
+            raise EncoreError(
+                f"run {model_run_id} ran out of memory, the published run stays. Lower ALS_RANK, "
+                "or train with TRAIN_ENGINE=mllib on more machines."
+            ) from error
         except Exception as error:
             log.debug("training failed", exc_info=error)
             give_up(url, model_run_id, one_line(error))
@@ -90,7 +119,9 @@ def run(url: str, current: Settings, seed: int) -> int:
         return model_run_id
 
 
-def make(url: str, model_run_id: int, current: Settings, parameters: AlsParameters) -> None:
+def make(
+    url: str, model_run_id: int, current: Settings, parameters: AlsParameters, *, force: bool
+) -> None:
     """Fill the run's own tables, by a model or without, and switch readers to them."""
     prepare(url, model_run_id)
     with open_snapshot(url) as snapshot:
@@ -99,11 +130,39 @@ def make(url: str, model_run_id: int, current: Settings, parameters: AlsParamete
         )
         missing = shortage(summary, current.train_min_interactions)
         if missing is None:
-            write_model(snapshot, summary, model_run_id, current, parameters)
+            gate = Gate(url, current.train_gate_hours, force=force)
+            write_model(snapshot, summary, model_run_id, current, parameters, gate)
     if missing is not None:
         write_fallback(url, summary, model_run_id, current, missing)
     publish(url, model_run_id, current.recommend_keep_runs)
     log.info("published", model_run_id=model_run_id)
+
+
+class Gate:
+    """What a run must pass: see :mod:`recommender.gate`."""
+
+    def __init__(self, url: str, most_hours: float, *, force: bool) -> None:
+        """Take the published run as the champion."""
+        with transaction(url, application_name=APPLICATION_NAME) as cursor:
+            self._champion = Champion.of(published_run(cursor))
+            self._runs = list_runs(cursor)
+        self._most_hours = most_hours
+        self._force = force
+        self.warnings: list[str] = []
+
+    def __call__(self, metrics: Mapping[str, Any]) -> None:
+        """Let a run pass.
+
+        Raises:
+            RefusedError: it must not be published, and is not forced.
+        """
+        reason = refusal(metrics, self._champion, datetime.now(UTC), self._most_hours)
+        if reason and not self._force:
+            raise RefusedError(reason)
+        for warning in (reason, drift(metrics, self._runs), verdict(metrics)):
+            if warning and warning not in self.warnings:
+                self.warnings.append(warning)
+                log.warning(warning)
 
 
 def write_model(
@@ -112,40 +171,48 @@ def write_model(
     model_run_id: int,
     current: Settings,
     parameters: AlsParameters,
+    gate: Gate,
 ) -> None:
-    """Write the lists and factors of an ALS model of the snapshot into the run's own tables."""
+    """Write the lists and files of an ALS model of the snapshot into the run's own tables."""
     steps = Steps(log)
-    with steps("start Spark"):
-        spark = start_spark()
-        context = spark.sparkContext
-    with steps("read"):
-        catalogue = read_catalogue(snapshot.cursor)
-        shared = context.broadcast(catalogue)
-        numbered = number_users(
-            read_pairs(spark, snapshot, shared, partitions=context.defaultParallelism)
-        )
-    items = len(catalogue.ids)
-    with steps("evaluate"):
-        metrics = measure(spark, numbered, summary, items, parameters)
-    with steps("train"):
-        fitted = train(numbered, summary, items, parameters)
+    url = snapshot.url
+    catalogue = read_catalogue(snapshot.cursor)
+    columns = pair_columns(summary)
+    recipe = recipe_of(current, parameters, summary.now_s, summary.split_s)
+    trainer: Trainer
+    if engine_of(current, url) is TrainEngine.IMPLICIT:
+        with steps("read"):
+            trainer = local.read(snapshot, columns, catalogue, parameters)
+    else:
+        from recommender import mllib
+
+        with steps("start Spark"):
+            spark = start_spark()
+        with steps("read"):
+            trainer = mllib.read(spark, snapshot, columns, catalogue, parameters)
+    trained = train(trainer, catalogue, recipe, steps, gate)
+    bundle = bundle_of(trained, catalogue, recipe, model_run_id)
     with steps("write"):
-        lists = personal_lists(
-            fitted.users,
-            context.broadcast(fitted.model.items),
-            shared,
-            model_run_id=model_run_id,
-            top_n=current.recommend_top_n,
-            alpha=parameters.alpha,
+        rows = trainer.write(bundle, url, current.recommend_top_n)
+        similar = write_similar(
+            url, model_run_id, similar_rows(bundle, current.recommend_similar_n)
         )
-        rows = write_lists(lists, snapshot.url, model_run_id)
-        write_factors(snapshot.url, model_run_id, catalogue.ids, fitted.model.items.factors)
-    warning = verdict(metrics)
-    if warning:
-        log.warning(warning)
-    metrics |= {"rows": rows, "seconds": steps.seconds}
-    record_training(snapshot.url, model_run_id, training_of("als", summary, metrics, warning))
-    log.info("trained", pairs=summary.positive, als=metrics["als"], popular=metrics["popularity"])
+    metrics = {
+        **trained.quality.metrics,
+        "blend": trained.quality.blend,
+        "list_length": round(rows / max(summary.users, 1), 2),
+        "rows": rows,
+        "similar_rows": similar,
+        "split_at_s": summary.split_s,
+        "data": summary.fingerprint,
+    }
+    gate(metrics)
+    metrics["seconds"] = steps.seconds
+    message = "; ".join(gate.warnings) or None
+    record_training(url, model_run_id, training_of("als", summary, metrics, message))
+    with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        artifact.save(cursor, model_run_id, trained.artifact)
+    log.info("trained", pairs=summary.positive, **trained.quality.metrics)
 
 
 def write_fallback(
@@ -177,10 +244,10 @@ def training_of(
     )
 
 
-def give_up(url: str, model_run_id: int, reason: str) -> None:
+def give_up(url: str, model_run_id: int, reason: str, status: str = "failed") -> None:
     """Put a failed run on record and take its tables away; the published run stays."""
     try:
-        fail_run(url, model_run_id, reason)
+        fail_run(url, model_run_id, reason, status)
         discard(url, model_run_id)
     except Exception as second:  # the first error is the one to tell
         log.error("could not clean up after the failed run", error=str(second))
@@ -204,8 +271,21 @@ def als_parameters(current: Settings, seed: int) -> AlsParameters:
     )
 
 
-def start_spark() -> SparkSession:
+def engine_of(current: Settings, url: str) -> TrainEngine:
+    """Return the engine of the settings; ``auto`` looks at how many pairs there are, about."""
+    if current.train_engine is not TrainEngine.AUTO:
+        return current.train_engine
+    with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = 'user_item_affinity'::regclass")
+        pairs = (cursor.fetchone() or (0,))[0]
+    fits = pairs <= current.train_local_pairs
+    return TrainEngine.IMPLICIT if fits else TrainEngine.MLLIB
+
+
+def start_spark() -> "SparkSession":
     """Return the session that spark-submit configured, with what this job adds."""
+    from pyspark.sql import SparkSession
+
     spark = SparkSession.builder.appName("encore-train").getOrCreate()
     if threading.current_thread() is threading.main_thread():
         # Spark's own handler calls the JVM in the middle of another call, and fails loudly.

@@ -1,98 +1,102 @@
-"""Personal lists: the best items of the model for each user, with the reason for each."""
+"""Lists as rows of the table ``recommendations``, by whichever engine the model was trained."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import scipy.sparse as sp
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
-from recommender.arrow_lists import index_lists, matrix, number_lists
-from recommender.dataset import Catalogue
-from recommender.reasons import PERSONAL, contributors, unit_rows
-from recommender.topk import Als, Floats, Indexes, recommend
+from recommender.arrow_lists import index_lists, number_lists
+from recommender.bundle import EXPLORE, PERSONAL, Bundle
+from recommender.reasons import NEW_LIKE, PLAYED
+from recommender.topk import Indexes
 
-SOURCE = "personal"
-LIST_SCHEMA = (
+LIST_SCHEMA: Final = (
     "model_run_id bigint, user_id string, rank smallint, item_id string, score double, "
     "source string, reason string"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UserList:
-    """One user's items and scores, best first, and for each the known item that speaks for it."""
-
-    user_id: str
-    items: Indexes
-    scores: Floats
-    because: Indexes
-
-
-def personal_lists(
-    users: DataFrame,
-    model: Broadcast[Als],
-    catalogue: Broadcast[Catalogue],
-    *,
-    model_run_id: int,
-    top_n: int,
-    alpha: float,
-) -> DataFrame:
-    """Return the lists by ``LIST_SCHEMA`` of users given by user_id, features, known, weights.
+def personal_lists(users: DataFrame, shared: Broadcast[Bundle], top_n: int) -> DataFrame:
+    """Return the lists by ``LIST_SCHEMA`` of users given by user_id, known and weights.
 
     A list holds fewer than ``top_n`` items where the user knows nearly all of them.
     """
 
     def rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        unit = unit_rows(model.value.factors)
-        ids = pa.array(catalogue.value.ids, pa.string())
-        reasons = pa.array([PERSONAL.format(title=one) for one in catalogue.value.titles])
+        bundle = shared.value
         for batch in batches:
-            lists = list(_user_lists(model.value, unit, batch, top_n, alpha))
-            yield _as_rows(lists, ids, reasons, model_run_id)
+            for start in range(0, batch.num_rows, bundle.block_rows):
+                block = batch.slice(start, bundle.block_rows)
+                known = index_lists(block, "known")
+                weights = weights_of(known, number_lists(block, "weights"), len(bundle.trained))
+                yield list_rows(bundle, block.column("user_id"), weights, known, top_n)
 
-    return users.select("user_id", "features", "known", "weights").mapInArrow(rows, LIST_SCHEMA)
-
-
-def _user_lists(
-    model: Als, unit: Floats, batch: pa.RecordBatch, top_n: int, alpha: float
-) -> Iterator[UserList]:
-    known = index_lists(batch, "known")
-    weights = number_lists(batch, "weights")
-    lists = recommend(model, matrix(batch, "features"), known, top_n)
-    for number, (items, scores) in enumerate(lists):
-        because = _because(unit, items, known[number], weights[number], alpha)
-        yield UserList(batch.column("user_id")[number].as_py(), items, scores, because)
+    return users.select("user_id", "known", "weights").mapInArrow(rows, LIST_SCHEMA)
 
 
-def _because(
-    unit: Floats, items: Indexes, known: Indexes, weights: NDArray[np.float64], alpha: float
-) -> Indexes:
-    liked = weights > 0
-    return contributors(unit, items, known[liked], 1 + alpha * weights[liked])
+def weights_of(
+    known: Sequence[Indexes], weights: Sequence[np.ndarray], items: int
+) -> sp.csr_matrix:
+    """Return the pairs that weigh something as a matrix (listeners, items)."""
+    lengths = np.array([len(one) for one in known], np.int64)
+    matrix = sp.csr_matrix(
+        (
+            _joined(weights).astype(np.float32),
+            _joined(known),
+            np.concatenate([[0], np.cumsum(lengths)]),
+        ),
+        (len(known), items),
+    )
+    matrix.eliminate_zeros()
+    return matrix
 
 
-def _as_rows(
-    lists: list[UserList], ids: pa.Array, reasons: pa.Array, model_run_id: int
+def list_rows(
+    bundle: Bundle,
+    user_ids: pa.Array,
+    weights: sp.csr_matrix,
+    known: Sequence[Indexes],
+    top_n: int,
 ) -> pa.RecordBatch:
-    lengths = [len(one.items) for one in lists]
-    total = sum(lengths)
-    users = np.repeat(np.arange(len(lists)), lengths)
-    ranks = [np.arange(1, length + 1) for length in lengths]
-    columns = {
-        "model_run_id": pa.repeat(pa.scalar(model_run_id, pa.int64()), total),
-        "user_id": pa.array([one.user_id for one in lists], pa.string()).take(users),
-        "rank": pa.array(_joined(ranks), pa.int16()),
-        "item_id": ids.take(_joined([one.items for one in lists])),
-        "score": pa.array(_joined([one.scores for one in lists]), pa.float64()),
-        "source": pa.repeat(pa.scalar(SOURCE), total),
-        "reason": reasons.take(_joined([one.because for one in lists])),
-    }
-    return pa.RecordBatch.from_pydict(columns)
+    """Return the lists of listeners given by what they have and know."""
+    names = user_ids.to_pylist()
+    found = bundle.lists(names, weights, known, top_n)
+    there = found.items >= 0
+    ids = pa.array(bundle.catalogue.ids, pa.string())
+    lengths = there.sum(axis=1)
+    explored = found.explored[there]
+    ranks = np.concatenate([np.arange(1, length + 1) for length in lengths] or [lengths])
+    total = int(lengths.sum())
+    return pa.RecordBatch.from_pydict(
+        {
+            "model_run_id": pa.repeat(pa.scalar(bundle.model_run_id, pa.int64()), total),
+            "user_id": pa.array(names, pa.string()).take(np.repeat(np.arange(len(names)), lengths)),
+            "rank": pa.array(ranks, pa.int16()),
+            "item_id": ids.take(pa.array(found.items[there])),
+            "score": pa.array(found.scores[there], pa.float64()),
+            "source": pa.array(np.where(explored, EXPLORE, PERSONAL), pa.string()),
+            "reason": pa.array(
+                [
+                    reason(bundle, because, explored=one)
+                    for because, one in zip(
+                        found.because[there].tolist(), explored.tolist(), strict=True
+                    )
+                ],
+                pa.string(),
+            ),
+        }
+    )
 
 
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+def reason(bundle: Bundle, because: int, *, explored: bool) -> str:
+    """Put into words which item of the listener speaks for a recommendation."""
+    words = NEW_LIKE if explored else PLAYED
+    return words.format(title=bundle.catalogue.titles[because])
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if len(parts) else np.empty(0, np.int64)

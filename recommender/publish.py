@@ -4,7 +4,8 @@ The order, which ``publish`` follows:
 
 1. Tables of the run's own are made beside the partitioned ones (``prepare``); nobody reads them.
 2. Executors COPY the lists in, each task in one transaction that first removes what an earlier
-   attempt of the same task left (``write_lists``); the driver writes the item factors.
+   attempt of the same task left (``write_lists``); the driver writes similar items and the
+   model's files.
 3. Keys are built, and the tables are attached as partitions. Readers still see the old run.
 4. Transactions that read ``recommendations`` before the attachment are waited for: a plan made
    before it does not know the new partition, and would find nothing after the switch.
@@ -14,7 +15,7 @@ The order, which ``publish`` follows:
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import psycopg2
 import psycopg2.errors
@@ -25,19 +26,18 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from database.engine import connect, transaction
+from encore.errors import EncoreError
 from encore.log import get_logger
 from recommender.arrow_copy import copy_in
 from recommender.live.switching import hold_off_workers, queue_newer_than
-from recommender.runs import APPLICATION_NAME
-from recommender.topk import Floats
+from recommender.runs import APPLICATION_NAME, published_run
 
 log = get_logger("recommender")
 
-PARENTS = {"recommendations": ("user_id", "rank"), "item_factors": ("item_id",)}
+PARENTS = {"recommendations": ("user_id", "rank"), "similar_items": ("item_id", "rank")}
 READERS_SECONDS = 30.0  # after it, a session idle in a transaction no longer holds up the switch
 DROP_TRIES = 20
 DROP_LOCK_TIMEOUT = "100ms"  # how long at most a waiting drop makes new readers wait
-FACTOR_ROWS = 5000
 
 
 def table_of(parent: str, model_run_id: int) -> sql.Identifier:
@@ -74,7 +74,7 @@ def write_lists(lists: DataFrame, url: str, model_run_id: int) -> int:
 
 
 def write_task(
-    url: str, table: sql.Identifier, task: int, batches: Iterator[pa.RecordBatch]
+    url: str, table: sql.Identifier, task: int, batches: Iterable[pa.RecordBatch]
 ) -> int:
     """Write what one task has into the run's own table, in place of an earlier attempt's rows."""
     written = 0
@@ -90,20 +90,9 @@ def write_task(
     return written
 
 
-def write_factors(url: str, model_run_id: int, item_ids: Sequence[str], factors: Floats) -> None:
-    """COPY the item factors, a row an item, into the run's own table."""
-    table = table_of("item_factors", model_run_id)
-    with transaction(url, application_name=APPLICATION_NAME) as cursor:
-        for start in range(0, len(item_ids), FACTOR_ROWS):
-            ids = item_ids[start : start + FACTOR_ROWS]
-            vectors = ["{" + ",".join(map(str, one)) + "}" for one in
-                       factors[start : start + FACTOR_ROWS].tolist()]  # fmt: skip
-            rows = {
-                "model_run_id": pa.repeat(pa.scalar(model_run_id, pa.int64()), len(ids)),
-                "item_id": pa.array(ids, pa.string()),
-                "factors": pa.array(vectors, pa.string()),
-            }
-            copy_in(cursor, table, pa.RecordBatch.from_pydict(rows))
+def write_similar(url: str, model_run_id: int, rows: Iterable[pa.RecordBatch]) -> int:
+    """COPY the similar items into the run's own table; return how many rows."""
+    return write_task(url, table_of("similar_items", model_run_id), 0, rows)
 
 
 def publish(
@@ -116,10 +105,40 @@ def publish(
     drop_old_runs(url, keep)
 
 
+def roll_back(url: str, model_run_id: int | None = None) -> tuple[int, int]:
+    """Switch readers to an older run that is still kept; return the numbers of both, old and new.
+
+    Without a number it is the one that was published last before the published one.
+
+    Raises:
+        EncoreError: there is no such run.
+    """
+    with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        run = published_run(cursor)
+        cursor.execute(
+            "SELECT model_run_id FROM model_runs WHERE status = 'superseded'"
+            " AND (model_run_id = %s OR %s::bigint IS NULL) ORDER BY published_at DESC LIMIT 1",
+            (model_run_id, model_run_id),
+        )
+        found = cursor.fetchone()
+    if run is None:
+        raise EncoreError("no run is published, so there is none to go back from")
+    if found is None:
+        which = "an older run" if model_run_id is None else f"run {model_run_id}"
+        raise EncoreError(
+            f"{which} is not kept for going back to. `encore runs` shows which are superseded; "
+            "RECOMMEND_KEEP_RUNS says how many are kept."
+        )
+    _switch(url, found[0])
+    return run["model_run_id"], found[0]
+
+
 def discard(url: str, model_run_id: int) -> None:
     """Drop the tables of a run that readers are not to see, attached or not."""
     for parent in PARENTS:
         _drop(url, table_of(parent, model_run_id))
+    with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        cursor.execute("DELETE FROM model_artifacts WHERE model_run_id = %s", (model_run_id,))
 
 
 def _attach(url: str, model_run_id: int) -> None:
@@ -185,7 +204,8 @@ def _switch(url: str, model_run_id: int) -> None:
         )
         cursor.execute(
             "UPDATE model_runs SET status = 'published', published_at = clock_timestamp(),"
-            " duration_seconds = extract(epoch FROM clock_timestamp() - started_at)"
+            " duration_seconds = coalesce(duration_seconds,"
+            " extract(epoch FROM clock_timestamp() - started_at))"
             " WHERE model_run_id = %s",
             (model_run_id,),
         )
@@ -204,7 +224,7 @@ def drop_old_runs(url: str, keep: int) -> None:
             (keep,),
         )
         old = [row[0] for row in cursor.fetchall()]
-        cursor.execute("SELECT model_run_id FROM model_runs WHERE status = 'failed'")
+        cursor.execute("SELECT model_run_id FROM model_runs WHERE status IN ('failed', 'refused')")
         failed = [row[0] for row in cursor.fetchall()]
     for model_run_id in [*old, *failed]:
         dropped = [_drop(url, table_of(parent, model_run_id)) for parent in PARENTS]

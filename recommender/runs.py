@@ -88,14 +88,14 @@ def record_training(url: str, model_run_id: int, training: Training) -> None:
         )
 
 
-def fail_run(url: str, model_run_id: int, message: str) -> None:
-    """Close a run that will not be published."""
+def fail_run(url: str, model_run_id: int, message: str, status: str = "failed") -> None:
+    """Close a run that will not be published: ``failed``, or ``refused`` by the gate."""
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
         cursor.execute(
-            "UPDATE model_runs SET status = 'failed', message = %s,"
+            "UPDATE model_runs SET status = %s, message = %s,"
             " duration_seconds = extract(epoch FROM clock_timestamp() - started_at)"
             " WHERE model_run_id = %s AND status = 'running'",
-            (message[:MESSAGE_LENGTH], model_run_id),
+            (status, message[:MESSAGE_LENGTH], model_run_id),
         )
 
 

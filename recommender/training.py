@@ -1,89 +1,106 @@
-"""Fit the model twice: on the past, to see how good it is, and on everything, to publish it."""
+"""One training, whichever engine makes it: measure on the past, fit the present, make the lists."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from recommender.als import AlsParameters, Model, fit
-from recommender.dataset import Summary
-from recommender.evaluate import evaluate
-from recommender.metrics import NDCG
-from recommender.split import Decay, before, everything, ratings
-from recommender.topk import Popularity, Scorer
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A model of everything, and the users it has factors for with all they know."""
-
-    model: Model
-    users: DataFrame
+from encore.settings import Settings
+from recommender.als import AlsParameters
+from recommender.artifact import Artifact
+from recommender.blend import NEAREST
+from recommender.bundle import Bundle
+from recommender.catalogue import Catalogue
+from recommender.content import learn_content
+from recommender.models.linear import nearest
+from recommender.quality import MOST_TESTED, Quality, measure
+from recommender.rules import Rules
+from recommender.steps import Steps
+from recommender.trainer import Part, Trainer
 
 
-def measure(
-    spark: SparkSession,
-    numbered: DataFrame,
-    summary: Summary,
-    items: int,
-    parameters: AlsParameters,
-) -> dict[str, Any]:
-    """Return the quality of ALS and of popularity on the newest part of the data, fit for JSON.
+@dataclass(frozen=True)
+class Recipe:
+    """What a training depends on beside its data. Times in seconds since 1970."""
 
-    Tested are users with something before the split to know them by and something after it.
+    parameters: AlsParameters
+    rules: Rules
+    may_blend: bool
+    now_s: float
+    split_s: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made, and how good it proved to be."""
+
+    artifact: Artifact
+    quality: Quality
+
+
+def train(
+    trainer: Trainer,
+    catalogue: Catalogue,
+    recipe: Recipe,
+    steps: Steps,
+    check: Callable[[Mapping[str, Any]], None],
+) -> Trained:
+    """Measure, hand the metrics to ``check``, which may refuse by raising, and fit the present.
+
+    Raises:
+        EncoreError: the model did not converge.
     """
-    decay = Decay(summary.split_s, summary.half_life_s)
-    view = before(numbered, decay).persist()
-    training = ratings(view).persist()
-    model = fit(training, items, parameters)
-    scorers: Mapping[str, Scorer] = {
-        "als": model.items,
-        "popularity": Popularity(item_counts(training, items)),
-    }
-    tested = with_factors(view.where(F.size("relevant") > 0), model)
-    shared = spark.sparkContext.broadcast(scorers)
-    users, quality = evaluate(tested, shared, items)
-    pairs = training.count()
-    for one in (shared, training, view):
-        one.unpersist()
-    return {
-        **quality,
-        "test_users": users,
-        "training_pairs": pairs,
-        "test_pairs": summary.positive - pairs,
-        "split_at_s": summary.split_s,
-    }
+    with steps("evaluate"):
+        past = artifact_of(trainer.past, trainer, catalogue, recipe, recipe.split_s, {})
+        quality = measure(
+            past.bundle(catalogue, Rules(), 0),
+            trainer.tested(MOST_TESTED),
+            recipe.parameters.seed,
+            may_blend=recipe.may_blend,
+        )
+    check(quality.metrics)
+    with steps("train"):
+        present = artifact_of(
+            trainer.present, trainer, catalogue, recipe, recipe.now_s, quality.blend
+        )
+    return Trained(present, quality)
 
 
-def train(numbered: DataFrame, summary: Summary, items: int, parameters: AlsParameters) -> Fitted:
-    """Fit the model to everything there is, at the strength it has as of the newest event."""
-    view = everything(numbered, Decay(summary.now_s, summary.half_life_s))
-    model = fit(ratings(view), items, parameters)
-    return Fitted(model, with_factors(view, model))
+def artifact_of(
+    part: Part,
+    trainer: Trainer,
+    catalogue: Catalogue,
+    recipe: Recipe,
+    now_s: float,
+    blend: Mapping[str, float],
+) -> Artifact:
+    """Fit a part of the data and take what belongs to it."""
+    als = part.fit()
+    listeners, weights = part.listeners(), part.co_listening()
+    recent = np.asarray(weights.sum(axis=0), np.float32).ravel()
+    return Artifact(
+        item_ids=list(catalogue.ids),
+        als=als,
+        listeners=listeners,
+        trend=recent / max(float(recent.max(initial=0.0)), 1e-9),
+        neighbours=nearest(weights, "cosine", NEAREST).T.tocsr(),
+        content=learn_content(catalogue.attributes, als.factors, listeners * als.trained),
+        model={
+            "alpha": recipe.parameters.alpha,
+            "regularization": recipe.parameters.regularization,
+            "scaled": trainer.scaled,
+            "blend": dict(blend),
+            "now_s": now_s,
+        },
+    )
 
 
-def with_factors(view: DataFrame, model: Model) -> DataFrame:
-    """Return the users of a view for whom the model has factors, with their features."""
-    factors = model.users.select(F.col("id").alias("user"), "features")
-    return view.join(factors, on="user", how="inner")
+def recipe_of(current: Settings, parameters: AlsParameters, now_s: float, split_s: float) -> Recipe:
+    """Take the recipe of the settings."""
+    return Recipe(parameters, Rules.of(current), current.recommend_blend, now_s, split_s)
 
 
-def item_counts(training: DataFrame, items: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return how many users have each item in the training part, by item number."""
-    counts = np.zeros(items, np.int64)
-    table = training.groupBy("item").count().toArrow()
-    counts[table.column("item").to_numpy()] = table.column("count").to_numpy()
-    return counts
-
-
-def verdict(metrics: Mapping[str, Any]) -> str | None:
-    """Return a warning where the model is no better than popularity, or could not be tested."""
-    if not metrics["test_users"]:
-        return "the model could not be tested: no listener is on both sides of the split in time"
-    als, popularity = metrics["als"][NDCG], metrics["popularity"][NDCG]
-    if als > popularity:
-        return None
-    return f"the model does not beat popularity: {NDCG} {als:.4f} against {popularity:.4f}"
+def bundle_of(trained: Trained, catalogue: Catalogue, recipe: Recipe, run: int) -> Bundle:
+    """Return what makes everyone's list."""
+    return trained.artifact.bundle(catalogue, recipe.rules, run)

@@ -19,7 +19,12 @@ from recommender.publish import prepare, publish
 
 MAY_1ST = "2026-05-01 12:00:00+00"
 PACE = Pace(
-    batch_users=100, list_items=10, poll_seconds=0.05, patience_seconds=20, lock_timeout_seconds=10
+    batch_users=100,
+    list_items=10,
+    poll_seconds=0.05,
+    catalogue_seconds=300,
+    patience_seconds=20,
+    lock_timeout_seconds=10,
 )
 
 

@@ -1,101 +1,79 @@
-"""Lists by folding listeners in: the published run's item factors, and what they gave items."""
+"""Lists by folding listeners in: the published run's model, and what they gave items as of now."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-from psycopg2 import extensions, sql
+from psycopg2 import extensions
 from threadpoolctl import threadpool_limits
 
-from recommender.arrow_copy import read_table
-from recommender.foldin import HalfStep
+from recommender.artifact import load_bundle
+from recommender.bundle import EXPLORE, PERSONAL, Bundle
+from recommender.lists import reason
 from recommender.live.listeners import read_listeners
 from recommender.live.lists import MadeList
-from recommender.reasons import PERSONAL, contributors, unit_rows
-from recommender.runs import published_run
-from recommender.topk import Als, Floats, recommend
-
-SOURCE: Final = "personal"
-
-_FACTORS = pa.schema(
-    [("item_id", pa.string()), ("title", pa.string()), ("factor", pa.float32())],
-)
-# One number a row: COPY has no lists, and a row an item would have to be taken apart again.
-_READ_FACTORS = sql.SQL(
-    "SELECT f.item_id, coalesce(i.title, f.item_id), v.factor FROM item_factors AS f "
-    "LEFT JOIN items AS i USING (item_id) "
-    "CROSS JOIN unnest(f.factors) WITH ORDINALITY AS v (factor, position) "
-    'WHERE f.model_run_id = {run} ORDER BY f.item_id COLLATE "C", v.position'
-)
+from recommender.rules import Rules
 
 
 @dataclass(frozen=True)
 class FoldedLists:
-    """A run's item factors, ready to fold listeners in and to rank what they do not know."""
+    """A run's model, ready to fold listeners in and to rank what they do not know."""
 
-    model_run_id: int
-    as_of: datetime
-    half_life_s: float
+    bundle: Bundle
     item_ids: pa.Array
-    titles: Sequence[str]
-    items: Als
-    unit: Floats
-    half_step: HalfStep
+    half_life_s: float
+
+    @property
+    def model_run_id(self) -> int:
+        """Return the run that the model comes from."""
+        return self.bundle.model_run_id
 
     def lists(
         self, cursor: extensions.cursor, user_ids: Sequence[str], n: int
     ) -> Iterator[MadeList]:
         """Yield a list for each user of whom something positive is known as of now."""
-        read = read_listeners(cursor, user_ids, self.item_ids, self.as_of, self.half_life_s)
+        as_of = datetime.fromtimestamp(self.bundle.as_of_s, UTC)
+        read = read_listeners(cursor, user_ids, self.item_ids, as_of, self.half_life_s)
+        size = self.bundle.block_rows
         with threadpool_limits(1):  # one small solve after another: threads only get in the way
-            factors = self.half_step.solve(read.weights)
-        best = recommend(self.items, factors, read.known, n)
-        for number, (user_id, (rows, scores)) in enumerate(zip(read.user_ids, best, strict=True)):
-            liked = read.weights[number]
-            confidence = 1.0 + self.half_step.alpha * liked.data.astype(np.float64)
-            because = contributors(self.unit, rows, liked.indices.astype(np.int64), confidence)
-            yield MadeList(
-                user_id,
-                self.item_ids.take(pa.array(rows)).to_pylist(),
-                scores.tolist(),
-                [SOURCE] * len(rows),
-                [PERSONAL.format(title=self.titles[row]) for row in because.tolist()],
-            )
+            for start in range(0, len(read.user_ids), size):
+                part = slice(start, start + size)
+                names = read.user_ids[part]
+                made = self.bundle.lists(names, read.weights[part], read.known[part], n)
+                for row, user_id in enumerate(names):
+                    there = np.flatnonzero(made.items[row] >= 0)
+                    explored = made.explored[row, there].tolist()
+                    yield MadeList(
+                        user_id,
+                        [self.bundle.catalogue.ids[item] for item in made.items[row, there]],
+                        made.scores[row, there].tolist(),
+                        [EXPLORE if one else PERSONAL for one in explored],
+                        [
+                            reason(self.bundle, because, explored=one)
+                            for because, one in zip(
+                                made.because[row, there].tolist(), explored, strict=True
+                            )
+                        ],
+                    )
 
 
-def load_folded(cursor: extensions.cursor, half_life_days: float) -> FoldedLists | None:
+def load_folded(
+    cursor: extensions.cursor, rules: Rules, half_life_days: float
+) -> FoldedLists | None:
     """Return the published model, or None where the published run has none.
 
     ``half_life_days`` is taken where the database does not say its own.
+
+    Raises:
+        EncoreError: the model's files are damaged.
     """
-    run = published_run(cursor)
-    if run is None or run["algorithm"] != "als":
+    bundle = load_bundle(cursor, rules)
+    if bundle is None:
         return None
-    query = _READ_FACTORS.format(run=sql.Literal(run["model_run_id"]))
-    table = read_table(cursor, query, _FACTORS)
-    if not table.num_rows:
-        return None
-    rank = int(run["parameters"]["rank"])
-    factors = table.column("factor").to_numpy().reshape(-1, rank)
-    first = pa.array(np.arange(0, table.num_rows, rank))
-    return FoldedLists(
-        model_run_id=run["model_run_id"],
-        as_of=min(run["data_to"], run["started_at"]),
-        half_life_s=_half_life_s(cursor, half_life_days),
-        item_ids=table.column("item_id").take(first).combine_chunks(),
-        titles=table.column("title").take(first).to_pylist(),
-        items=Als(factors, np.asarray(factors.any(axis=1))),
-        unit=unit_rows(factors),
-        half_step=HalfStep.of(
-            factors,
-            alpha=float(run["parameters"]["alpha"]),
-            regularization=float(run["parameters"]["regularization"]),
-            scaled=True,  # MLlib scales it
-        ),
-    )
+    ids = pa.array(bundle.catalogue.ids, pa.string())
+    return FoldedLists(bundle, ids, _half_life_s(cursor, half_life_days))
 
 
 def _half_life_s(cursor: extensions.cursor, otherwise_days: float) -> float:

@@ -11,6 +11,7 @@ from encore.stack.endpoints import redact_url
 from recommender.live.folded import load_folded
 from recommender.live.stopping import Stop
 from recommender.live.worker import APPLICATION_NAME, Load, Pace, Worker
+from recommender.rules import Rules
 
 log = get_logger("live")
 
@@ -35,7 +36,11 @@ def run(url: str, settings: Settings, *, once: bool) -> None:
 
 def loader(settings: Settings) -> Load:
     """Return what loads the published model."""
-    return partial(load_folded, half_life_days=settings.feature_affinity_half_life_days)
+    return partial(
+        load_folded,
+        rules=Rules.of(settings),
+        half_life_days=settings.feature_affinity_half_life_days,
+    )
 
 
 def pace_of(settings: Settings) -> Pace:
@@ -44,6 +49,7 @@ def pace_of(settings: Settings) -> Pace:
         batch_users=settings.live_batch_users,
         list_items=settings.recommend_top_n,
         poll_seconds=settings.live_poll_seconds,
+        catalogue_seconds=settings.live_catalogue_seconds,
         patience_seconds=settings.stream_patience_seconds,
         lock_timeout_seconds=settings.stream_lock_timeout_seconds,
     )

@@ -12,14 +12,12 @@ import scipy.sparse as sp
 from psycopg2 import extensions, sql
 
 from recommender.arrow_copy import read_table
-from recommender.dataset import POSITIVE
+from recommender.dataset import weight_as_of
 from recommender.topk import Indexes
 
 _PAIRS: Final = pa.schema([("user", pa.string()), ("item", pa.string()), ("weight", pa.float64())])
 _READ: Final = sql.SQL(
-    "SELECT a.user_id, a.item_id, CASE WHEN {positive} THEN halved(a.signal, "
-    "greatest(greatest({as_of}::timestamptz, least(max(a.last_at) OVER mine, now())) - a.last_at, "
-    "interval '0'), {half_life_s}) ELSE 0 END FROM user_item_affinity AS a "
+    "SELECT a.user_id, a.item_id, {weight} FROM user_item_affinity AS a "
     "WHERE a.user_id = ANY ({users}) WINDOW mine AS (PARTITION BY a.user_id) "
     'ORDER BY a.user_id COLLATE "C", a.item_id COLLATE "C"'
 )
@@ -49,10 +47,11 @@ def read_listeners(
 
     A signal counts as of the model's newest event, or of the listener's own where that is newer.
     """
+    newest = sql.SQL("greatest({}::timestamptz, least(max(a.last_at) OVER mine, now()))").format(
+        sql.Literal(as_of)
+    )
     query = _READ.format(
-        positive=POSITIVE,
-        as_of=sql.Literal(as_of),
-        half_life_s=sql.Literal(half_life_s),
+        weight=weight_as_of(newest, half_life_s),
         users=sql.Literal(list(user_ids)),
     )
     pairs = read_table(cursor, query, _PAIRS)

@@ -41,21 +41,26 @@ Load = Callable[[extensions.cursor], ListMaker | None]
 
 @dataclass(frozen=True)
 class Pace:
-    """How much a worker takes at once, and how long it waits for what."""
+    """How much a worker takes at once, and how long it waits for what.
+
+    After ``catalogue_seconds`` it loads the model anew, with the items that came since.
+    """
 
     batch_users: int
     list_items: int
     poll_seconds: float
+    catalogue_seconds: float
     patience_seconds: float
     lock_timeout_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A published run and what makes lists by it; None where it has no model."""
+    """A published run and what makes lists by it, None where it has no model; used until then."""
 
     run: int | None
     maker: ListMaker | None
+    until: float
 
 
 @dataclass
@@ -169,10 +174,11 @@ class Worker:
         """Return the published run, loaded; it may be another one by the time it is used."""
         with connection, connection.cursor() as cursor:
             run = published_run_id(cursor)
-            if self._loaded is None or self._loaded.run != run:
-                began = time.monotonic()
+            began = time.monotonic()
+            if self._loaded is None or self._loaded.run != run or began > self._loaded.until:
                 maker = self.load(cursor)
-                self._loaded = _Loaded(run if maker is None else maker.model_run_id, maker)
+                until = began + self.pace.catalogue_seconds
+                self._loaded = _Loaded(run if maker is None else maker.model_run_id, maker, until)
                 log.info(
                     "model loaded" if maker else "no model to make lists by",
                     model_run_id=self._loaded.run,

@@ -117,7 +117,7 @@ def _by_mllib(weights: sp.csr_matrix, parameters: AlsParameters) -> tuple[Floats
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-    from recommender.als import fit
+    from recommender.als import fit, gather
 
     pairs = weights.tocoo()
     table = pa.table(
@@ -131,11 +131,8 @@ def _by_mllib(weights: sp.csr_matrix, parameters: AlsParameters) -> tuple[Floats
     if spark is None:
         raise EncoreError("there is no Spark session to train in")
     model = fit(spark.createDataFrame(table), weights.shape[1], parameters)
-    rows = model.users.toArrow().combine_chunks()
-    users = np.zeros((weights.shape[0], parameters.rank), np.float32)
-    values = rows.column("features").combine_chunks().flatten().to_numpy()
-    users[rows.column("id").to_numpy()] = values.reshape(rows.num_rows, -1)
-    return users, model.items.factors
+    users = gather(model.users, weights.shape[0], parameters.rank)
+    return users.factors, model.items.factors
 
 
 IMPLICIT = Engine("als-implicit", _by_implicit, scaled=False)

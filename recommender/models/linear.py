@@ -114,7 +114,7 @@ class Neighbours(_ByItems):
     def fit(self, train: Interactions) -> None:
         """Find the neighbours of every item."""
         self._train = train
-        self._likeness = _nearest(train, self._weighting, self._neighbours).T.tocsr()
+        self._likeness = nearest(train.weights, self._weighting, self._neighbours).T.tocsr()
 
 
 class NeighbourMean(_ByItems):
@@ -135,10 +135,7 @@ class NeighbourMean(_ByItems):
     def fit(self, train: Interactions) -> None:
         """Find the neighbours of every item and the mean of all weights."""
         self._train = train
-        nearest = _nearest(train, "cosine", self._neighbours)
-        nearest.setdiag(0)  # an item is no neighbour of its own
-        total = np.asarray(nearest.sum(axis=1)).ravel()
-        shares = sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ nearest)
+        shares = neighbour_shares(train.weights, self._neighbours)
         mean = np.asarray(train.weights.mean(axis=0)).ravel()
         self._likeness = shares.T.tocsr().astype(np.float32)
         self._above = np.where(train.listeners > 0, mean - shares @ mean, -np.inf)
@@ -148,14 +145,23 @@ class NeighbourMean(_ByItems):
         return super().fold_in(weights) + self._above.astype(np.float32)
 
 
-def _nearest(train: Interactions, weighting: str, count: int) -> sp.csr_matrix:
+def neighbour_shares(weights: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """Return the cosines of an item's neighbours in its row, over their sum; not its own."""
+    found = nearest(weights, "cosine", count)
+    found.setdiag(0)
+    found.eliminate_zeros()
+    total = np.asarray(found.sum(axis=1)).ravel()
+    return sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ found)
+
+
+def nearest(weights: sp.csr_matrix, weighting: str, count: int) -> sp.csr_matrix:
     """Return likeness (items, items): a row holds an item and the ``count`` most like it."""
     kinds = {"cosine": CosineRecommender, "bm25": BM25Recommender}
     found = kinds[weighting](K=count + 1)
     with warnings.catch_warnings():
         # It warns of the form that its own weighting left the matrix in.
         warnings.simplefilter("ignore", ParameterWarning)
-        found.fit(train.weights, show_progress=False)
+        found.fit(weights, show_progress=False)
     return found.similarity.astype(np.float32).tocsr()
 
 

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 
 from database.engine import transaction
 from database.migrate import upgrade
 from encore.settings import load_settings
+from recommender.artifact import save
 from recommender.live.job import loader
-from recommender.publish import publish, write_factors
+from recommender.publish import publish
 from tests.live import does, execute, list_of, make_run, register_someone, work_off
+from tests.models import model_of
 from tests.programs import encore
 
 pytestmark = pytest.mark.services
@@ -35,7 +36,12 @@ def url(database_url: str) -> str:
 
 def publish_model(url: str) -> None:
     run = make_run(url, rank=2, alpha=1.0, regularization=1.0)
-    write_factors(url, run, list(FACTORS), np.array(list(FACTORS.values()), np.float32))
+    with transaction(url) as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM data_to) FROM model_runs WHERE model_run_id = %s", (run,)
+        )
+        ((now_s,),) = cursor.fetchall()
+        save(cursor, run, model_of(FACTORS, alpha=1.0, regularization=1.0, now_s=float(now_s)))
     publish(url, run, keep=5)
 
 

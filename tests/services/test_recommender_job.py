@@ -76,7 +76,7 @@ def test_a_model_is_trained_measured_and_published(url: str, tmp_path: Path) -> 
     assert (run["users"], run["items"], run["interactions"]) == (USERS, ITEMS, USERS * 8)
     assert run["data_to"].startswith("2026-05-10")
     assert {"als", "popularity", "test_users", "rows", "seconds"} <= set(run["metrics"])
-    assert set(run["metrics"]["als"]) == {"ndcg@10", "recall@20", "coverage@20"}
+    assert {"ndcg@10", "recall@20", "coverage@20"} <= set(run["metrics"]["als"])
     assert run["parameters"]["rank"] == 4
     rows = execute(
         url,
@@ -88,9 +88,7 @@ def test_a_model_is_trained_measured_and_published(url: str, tmp_path: Path) -> 
         assert len(items) == ITEMS - 8
         own_half = {int(item[1:]) < ITEMS // 2 for item in items[:2]}
         assert own_half == {int(user[1:]) % 2 == 0}
-    assert execute(url, "SELECT count(*), min(cardinality(factors)) FROM item_factors") == [
-        (ITEMS, 4)
-    ]
+    assert execute(url, "SELECT count(DISTINCT item_id) FROM similar_items") == [(ITEMS,)]
     answer = json.loads(encore("recommend", "quiet", "--json", env={"DATABASE_URL": url}))
     assert {one["source"] for one in answer["recommendations"]} == {"popular"}
 

@@ -105,22 +105,37 @@ def test_the_last_runs_are_kept_and_older_ones_leave_nothing(url: str) -> None:
     kept = fetch(url, "SELECT model_run_id, status FROM model_runs ORDER BY 1")
     assert kept == [(runs[2], "superseded"), (runs[3], "published")]
     assert tables(url) == {
-        f"{parent}_{run}" for parent in ("recommendations", "item_factors") for run in runs[2:]
+        f"{parent}_{run}" for parent in ("recommendations", "similar_items") for run in runs[2:]
     }
 
 
-def test_item_factors_are_kept_as_they_were_computed(url: str) -> None:
-    import numpy as np
+def test_the_published_run_can_be_taken_back_to_any_that_is_kept(url: str) -> None:
+    from recommender.publish import publish, roll_back
 
-    from recommender.publish import publish, write_factors
+    runs = [filled_run(url) for _ in range(3)]
+    for run in runs:
+        publish(url, run, keep=5)
+    assert roll_back(url) == (runs[2], runs[1])
+    assert fetch(url, "SELECT DISTINCT item_id FROM current_recommendations") == [
+        (f"run {runs[1]}",)
+    ]
+    assert roll_back(url, runs[0]) == (runs[1], runs[0])
+    kept = fetch(url, "SELECT model_run_id, status FROM model_runs ORDER BY 1")
+    assert [status for _, status in kept] == ["published", "superseded", "superseded"]
 
+
+def test_going_back_to_a_run_that_is_not_kept_changes_nothing(url: str) -> None:
+    from recommender.publish import publish, roll_back
+
+    with pytest.raises(EncoreError, match="no run is published"):
+        roll_back(url)
     run = filled_run(url)
-    factors = np.array([[0.1, -2.5e-8], [3.0, 4.25]], np.float32)
-    write_factors(url, run, ["t,1", 't"2'], factors)
     publish(url, run, keep=5)
-    stored = fetch(url, "SELECT item_id, factors FROM item_factors ORDER BY factors[1]")
-    assert [row[0] for row in stored] == ["t,1", 't"2']
-    np.testing.assert_array_equal(np.array([row[1] for row in stored], np.float32), factors)
+    with pytest.raises(EncoreError, match="run 99 is not kept for going back to"):
+        roll_back(url, 99)
+    with pytest.raises(EncoreError, match="an older run is not kept"):
+        roll_back(url)
+    assert fetch(url, "SELECT model_run_id FROM published_run") == [(run,)]
 
 
 def test_a_reader_that_holds_the_lists_delays_the_drop_only(url: str) -> None:
@@ -136,7 +151,7 @@ def test_a_reader_that_holds_the_lists_delays_the_drop_only(url: str) -> None:
         assert fetch(url, "SELECT model_run_id FROM published_run") == [(second,)]
     third = filled_run(url)
     publish(url, third, keep=1)
-    assert tables(url) == {f"recommendations_{third}", f"item_factors_{third}"}
+    assert tables(url) == {f"recommendations_{third}", f"similar_items_{third}"}
 
 
 def test_the_switch_waits_for_transactions_that_read_before_it(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The model on data whose right answer is known: two groups of users with two blocks of items."""
+"""MLlib's engine on data whose right answer is known: two groups of users, two blocks of items."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from recommender.als import AlsParameters
-    from recommender.dataset import Summary
+    from recommender.catalogue import Catalogue
+    from recommender.mllib import SparkTrainer
 
 pytestmark = pytest.mark.spark
 
 USERS, ITEMS = 24, 20
 HALF = ITEMS // 2
-DAY = 86_400.0
-SPLIT = 100 * DAY
 
 
 def in_block(user: int, item: int) -> bool:
@@ -34,8 +33,8 @@ def heard_after(user: int, item: int) -> bool:
     return in_block(user, item) and (user // 2 + item) % 5 == 0 and item % 2 == 0
 
 
-def pair(user: int, item: int, at_s: float, signal: float = 1.0) -> tuple[Any, ...]:
-    return (f"u{user:02}", item, signal, False, at_s, at_s)
+def pair(user: int, item: int, *, later: bool) -> tuple[Any, ...]:
+    return (f"u{user:02}", item, 1.0, None if later else 1.0, later)
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +45,29 @@ def parameters() -> "AlsParameters":
 
 
 @pytest.fixture(scope="module")
-def summary() -> "Summary":
-    from recommender.dataset import Summary
-
-    return Summary(0, USERS, ITEMS, None, None, SPLIT + DAY, SPLIT, 30 * DAY)
-
-
-@pytest.fixture(scope="module")
 def numbered(spark: "SparkSession") -> "Iterator[DataFrame]":
     from recommender.dataset import PAIR_SCHEMA, number_users
 
     cells = [(user, item) for user in range(USERS) for item in range(ITEMS)]
-    pairs = [pair(user, item, SPLIT - DAY) for user, item in cells if heard_before(user, item)]
-    pairs += [pair(user, item, SPLIT + DAY) for user, item in cells if heard_after(user, item)]
+    pairs = [pair(user, item, later=False) for user, item in cells if heard_before(user, item)]
+    pairs += [pair(user, item, later=True) for user, item in cells if heard_after(user, item)]
     made = number_users(spark.createDataFrame(pairs, PAIR_SCHEMA)).persist()
     yield made
     made.unpersist()
+
+
+@pytest.fixture(scope="module")
+def trainer(numbered: "DataFrame", parameters: "AlsParameters") -> "SparkTrainer":
+    from recommender.mllib import SparkTrainer
+
+    return SparkTrainer(numbered, ITEMS, parameters)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> "Catalogue":
+    from tests.models import plain_catalogue
+
+    return plain_catalogue([f"t{item:02}" for item in range(ITEMS)])
 
 
 def test_users_are_numbered_from_zero_without_gaps(numbered: "DataFrame") -> None:
@@ -71,37 +77,52 @@ def test_users_are_numbered_from_zero_without_gaps(numbered: "DataFrame") -> Non
 
 
 def test_als_finds_what_users_hear_next_and_popularity_does_not(
-    spark: "SparkSession", numbered: "DataFrame", summary: "Summary", parameters: "AlsParameters"
+    trainer: "SparkTrainer", catalogue: "Catalogue", parameters: "AlsParameters"
 ) -> None:
-    from recommender.training import measure
+    from recommender.quality import measure
+    from recommender.rules import Rules
+    from recommender.training import Recipe, artifact_of
 
-    metrics = measure(spark, numbered, summary, ITEMS, parameters)
+    recipe = Recipe(parameters, Rules(), may_blend=True, now_s=0.0, split_s=0.0)
+    artifact = artifact_of(trainer.past, trainer, catalogue, recipe, 0.0, {})
+    assert trainer.past.listeners().sum() == USERS * 8
+    tested = trainer.tested(100)
+    metrics = measure(artifact.bundle(catalogue, Rules(), 0), tested, seed=1).metrics
     assert metrics["test_users"] == USERS
-    assert metrics["training_pairs"] == USERS * 8
     # Two of ten in the block are not known: with both found first, ranks are near the best.
     assert metrics["als"]["ndcg@10"] > 0.75
     assert metrics["als"]["recall@20"] == 1.0
     assert metrics["als"]["ndcg@10"] > metrics["popularity"]["ndcg@10"]
+    assert metrics["als"]["ndcg@10_low"] <= metrics["als"]["ndcg@10"]
+
+
+def test_the_listeners_to_test_on_are_some_of_them_and_the_same_each_time(
+    trainer: "SparkTrainer",
+) -> None:
+    one, other = trainer.tested(5), trainer.tested(5)
+    assert len(one.known) == 5
+    assert (one.weights != other.weights).nnz == 0
+    for row, known in enumerate(one.known):
+        assert set(one.weights[row].indices) <= set(known)
+        assert set(known).isdisjoint(one.relevant[row].indices)
 
 
 def test_lists_hold_unknown_items_of_the_own_block_first_with_their_reason(
-    spark: "SparkSession", numbered: "DataFrame", parameters: "AlsParameters"
+    spark: "SparkSession",
+    numbered: "DataFrame",
+    trainer: "SparkTrainer",
+    catalogue: "Catalogue",
+    parameters: "AlsParameters",
 ) -> None:
-    from recommender.als import fit
-    from recommender.dataset import Catalogue
     from recommender.lists import personal_lists
-    from recommender.split import Decay, before, ratings
-    from recommender.training import with_factors
+    from recommender.rules import Rules
+    from recommender.split import before
+    from recommender.training import Recipe, artifact_of
 
-    view = before(numbered, Decay(SPLIT, 30 * DAY))
-    model = fit(ratings(view), ITEMS, parameters)
-    ids = [f"t{item:02}" for item in range(ITEMS)]
-    catalogue = Catalogue(ids, [f"Title {one}" for one in ids])
-    share = spark.sparkContext.broadcast
-    rows = personal_lists(
-        with_factors(view, model), share(model.items), share(catalogue),
-        model_run_id=9, top_n=50, alpha=parameters.alpha,
-    ).collect()  # fmt: skip
+    recipe = Recipe(parameters, Rules(), may_blend=False, now_s=0.0, split_s=0.0)
+    artifact = artifact_of(trainer.past, trainer, catalogue, recipe, 0.0, {})
+    bundle = artifact.bundle(catalogue, Rules(), 9)
+    rows = personal_lists(before(numbered), spark.sparkContext.broadcast(bundle), 50).collect()
     for user in range(USERS):
         mine = sorted(
             (row for row in rows if row["user_id"] == f"u{user:02}"), key=lambda r: r["rank"]
@@ -118,16 +139,15 @@ def test_lists_hold_unknown_items_of_the_own_block_first_with_their_reason(
         assert in_block(user, because)
 
 
-def test_the_same_seed_gives_the_same_factors(
-    numbered: "DataFrame", parameters: "AlsParameters"
-) -> None:
-    from recommender.als import fit
-    from recommender.split import Decay, everything, ratings
-
-    view = everything(numbered, Decay(SPLIT + DAY, 30 * DAY))
-    one, other = (fit(ratings(view), ITEMS, parameters).items for _ in range(2))
+def test_the_same_seed_gives_the_same_factors(trainer: "SparkTrainer") -> None:
+    one, other = (trainer.present.fit() for _ in range(2))
     np.testing.assert_allclose(one.factors, other.factors, rtol=1e-4, atol=1e-5)
     assert one.trained.all()
+
+
+def test_co_listening_has_every_positive_pair_of_a_small_data_set(trainer: "SparkTrainer") -> None:
+    assert trainer.past.co_listening().nnz == USERS * 8
+    assert trainer.present.co_listening().nnz == USERS * 8 + USERS
 
 
 def test_factors_that_are_not_numbers_are_refused(spark: "SparkSession") -> None:
@@ -139,47 +159,34 @@ def test_factors_that_are_not_numbers_are_refused(spark: "SparkSession") -> None
 
 
 @pytest.fixture
-def four_pairs(spark: "SparkSession") -> "DataFrame":
+def five_pairs(spark: "SparkSession") -> "DataFrame":
     from recommender.dataset import PAIR_SCHEMA, number_users
 
     return number_users(
         spark.createDataFrame(
             [
-                ("u1", 0, 2.0, False, 70 * DAY, 70 * DAY),  # ended a half-life before the split
-                ("u1", 1, 9.0, False, 70 * DAY, 130 * DAY),  # began before it and went on
-                ("u1", 2, 1.0, False, 130 * DAY, 130 * DAY),  # began after it
-                ("u1", 3, 5.0, True, 70 * DAY, 70 * DAY),  # disliked
-                ("u1", 4, 0.0, False, 70 * DAY, 70 * DAY),  # skipped
-                ("u1", -1, 0.0, False, 70 * DAY, 70 * DAY),  # nobody's positive: no number
+                ("u1", 0, 0.5, 1.0, False),
+                ("u1", 1, 1.0, None, True),  # began after the split
+                ("u1", 2, 0.0, 0.0, False),  # disliked, or skipped
+                ("u1", -1, 0.0, 0.0, False),  # an item without a number
             ],
             PAIR_SCHEMA,
         )
     )
 
 
-def test_the_training_part_knows_no_later_signal(four_pairs: "DataFrame") -> None:
-    from recommender.split import Decay, before
+def test_the_training_part_knows_nothing_that_began_later(five_pairs: "DataFrame") -> None:
+    from recommender.split import before
 
-    row = before(four_pairs, Decay(SPLIT, 30 * DAY)).collect()[0]
-    assert row["known"] == [0, 1, 3, 4]
-    # 2 halved once; at most one play of day 70, halved once; disliked and skipped weigh nothing
-    assert row["weights"] == pytest.approx([1.0, 0.5, 0.0, 0.0])
-    assert row["relevant"] == [2]
+    row = before(five_pairs).collect()[0]
+    assert (row["known"], row["weights"], row["relevant"]) == ([0, 2], [1.0, 0.0], [1])
 
 
-def test_the_final_model_uses_full_signals_decayed_to_one_moment(four_pairs: "DataFrame") -> None:
-    from recommender.split import Decay, everything, ratings
+def test_the_final_model_is_fitted_to_all_that_weighs_something(five_pairs: "DataFrame") -> None:
+    from recommender.split import everything, ratings
 
-    view = everything(four_pairs, Decay(130 * DAY, 30 * DAY))
+    view = everything(five_pairs)
     row = view.collect()[0]
-    assert row["known"] == [0, 1, 2, 3, 4]
-    assert row["weights"] == pytest.approx([0.5, 9.0, 1.0, 0.0, 0.0])
+    assert (row["known"], row["weights"]) == ([0, 1, 2], [0.5, 1.0, 0.0])
     rated = {(one["item"], one["rating"]) for one in ratings(view).collect()}
-    assert rated == {(0, 0.5), (1, 9.0), (2, 1.0)}
-
-
-def test_a_signal_from_the_future_is_not_amplified(four_pairs: "DataFrame") -> None:
-    from recommender.split import Decay, everything
-
-    row = everything(four_pairs, Decay(70 * DAY, DAY / 1000)).collect()[0]
-    assert row["weights"] == pytest.approx([2.0, 9.0, 1.0, 0.0, 0.0])
+    assert rated == {(0, 0.5), (1, 1.0)}

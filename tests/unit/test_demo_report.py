@@ -15,7 +15,7 @@ GOOD = Findings(
         "music.events": TopicProgress(100, 1100, accepted=950, late=9, duplicate=40, rejected=10),
         "music.users": TopicProgress(0, 10, accepted=10),
     },
-    rows={"user_item_affinity": 500, "rejected_events": 10, "item_factors": 80},
+    rows={"user_item_affinity": 500, "rejected_events": 10, "model_artifacts": 80},
     model=Model(
         model_run_id=2,
         algorithm="als",
@@ -64,14 +64,14 @@ def test_no_events_at_all_is_one_problem() -> None:
 
 def test_an_empty_table_is_a_problem_unless_it_may_be_empty() -> None:
     found = replace(
-        GOOD, rows={"sessions": 0, "rejected_events": 0, "item_factors": 80, "users": 3}
+        GOOD, rows={"sessions": 0, "rejected_events": 0, "model_artifacts": 80, "users": 3}
     )
     assert find_problems(found) == ["sessions is empty"]
 
 
 def test_a_model_without_factors_is_a_problem_and_a_fallback_is_not() -> None:
-    without = {"user_item_affinity": 500, "item_factors": 0}
-    assert find_problems(replace(GOOD, rows=without)) == ["the model has no item factors"]
+    without = {"user_item_affinity": 500, "model_artifacts": 0}
+    assert find_problems(replace(GOOD, rows=without)) == ["the model has no files"]
     fallback = Model(2, "fallback", datetime(2026, 5, 1, tzinfo=UTC), {"rows": 50}, 12)
     assert find_problems(replace(GOOD, rows=without, model=fallback)) == []
 

@@ -3,43 +3,20 @@
 import io
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from recommender.answers import Answer, Recommendation
 from recommender.dataset import Summary
 from recommender.fallback import shortage
-from recommender.reasons import contributors, unit_rows
+from recommender.quality import verdict
 from recommender.tables import answer_header, answer_table, runs_table
-from recommender.training import verdict
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 
 def summary(positive: int, users: int, items: int) -> Summary:
     return Summary(positive, users, items, None, None, 0.0, 0.0, 86_400.0)
-
-
-def test_the_nearest_known_item_is_the_reason() -> None:
-    unit = unit_rows(np.array([[2, 0], [0, 3], [4, 1], [1, 5]], np.float32))
-    known, confidence = np.array([0, 1]), np.array([1.0, 1.0])
-    assert contributors(unit, np.array([2, 3]), known, confidence).tolist() == [0, 1]
-
-
-def test_a_much_more_confident_item_outweighs_a_nearer_one() -> None:
-    unit = unit_rows(np.array([[1, 0], [1, 1], [3, 1]], np.float32))
-    # cosines of item 2 with 0 and 1: 0.9487 and 0.8944
-    known = np.array([0, 1])
-    assert contributors(unit, np.array([2]), known, np.array([1.0, 1.0])).tolist() == [0]
-    assert contributors(unit, np.array([2]), known, np.array([1.0, 2.0])).tolist() == [1]
-
-
-def test_a_row_of_zeros_stays_when_scaled() -> None:
-    assert unit_rows(np.array([[0, 0], [3, 4]], np.float32)).tolist() == [
-        [0.0, 0.0],
-        pytest.approx([0.6, 0.8]),
-    ]
 
 
 def test_a_shortage_says_how_much_there_is_and_is_needed() -> None:
