@@ -1,4 +1,4 @@
-"""The demo's crew: the stream, the producers and the trainings, watched while they work."""
+"""The demo's crew: stream, producers, trainings and live lists, watched while they work."""
 
 import json
 import time
@@ -26,18 +26,19 @@ class Crew:
         self._home = home
         self._clock = clock
         self._stream: Child | None = None
+        self._live: Child | None = None
         self._producer: Child | None = None
         self._training: Child | None = None
         self._training_since = 0.0
         self._train_at = 0.0
         self._trains_again = True
-        self._restarts = 0
+        self._restarts: Counter[str] = Counter()
         self._endless = False
         self._summaries: list[Path] = []
         self.trained = 0
         self.notes: list[str] = []
 
-    # --- the stream -----------------------------------------------------------------------
+    # --- the stream and the live lists ----------------------------------------------------
 
     def start_stream(self) -> None:
         """Start counting events into the tables."""
@@ -47,18 +48,22 @@ class Crew:
         """Return the end of the stream's log."""
         return self._stream.last_lines() if self._stream else ""
 
-    def _mind_stream(self) -> None:
-        code = self._stream.exit_code() if self._stream else None
-        if self._stream is None or code is None:
+    def start_live_lists(self) -> None:
+        """Start folding what listeners do into their lists."""
+        self._live = Child("live", ["live"], self._home)
+
+    def _mind(self, child: Child | None, start: Callable[[], None]) -> None:
+        code = child.exit_code() if child else None
+        if child is None or code is None:
             return
-        if self._restarts == MOST_RESTARTS:
-            raise _ended(self._stream, code, f" for the {MOST_RESTARTS + 1}th time")
-        self._restarts += 1
+        if self._restarts[child.name] == MOST_RESTARTS:
+            raise _ended(child, code, f" for the {MOST_RESTARTS + 1}th time")
+        self._restarts[child.name] += 1
         self.notes.append(
-            f"the stream ended (exit code {code}) and was started again, "
-            f"{self._restarts} of {MOST_RESTARTS} times: see {self._stream.log_file}"
+            f"encore {child.name} ended (exit code {code}) and was started again, "
+            f"{self._restarts[child.name]} of {MOST_RESTARTS} times: see {child.log_file}"
         )
-        self.start_stream()
+        start()
 
     # --- the producer ---------------------------------------------------------------------
 
@@ -142,20 +147,22 @@ class Crew:
     # --- all of them ----------------------------------------------------------------------
 
     def mind(self) -> None:
-        """Look after everyone: start the stream again if it ended, train when it is time.
+        """Look after everyone: start again what ended and should not, train when it is time.
 
         Raises:
             EncoreError: a process failed that the demo cannot do without.
         """
-        self._mind_stream()
+        self._mind(self._stream, self.start_stream)
+        self._mind(self._live, self.start_live_lists)
         self._mind_producer()
         self._mind_training()
 
     def end(self, hurried: Callable[[], bool]) -> None:
         """End every process, the producer first, and kill what does not end."""
         self.end_producer(hurried)
-        working = [child for child in (self._training, self._stream) if child is not None]
-        self._training = self._stream = None
+        crew = (self._training, self._live, self._stream)
+        working = [child for child in crew if child is not None]
+        self._training = self._live = self._stream = None
         end(working, END_SECONDS, hurried)
         killed = kill_marked(self._home)
         if killed:

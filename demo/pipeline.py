@@ -3,7 +3,8 @@
 1. What is missing is fetched, the services are started, the schema and topics made.
 2. The stream starts; meanwhile the history is sent, unless an earlier start has sent it.
 3. When the tables hold the history, the first model is trained; then live events begin.
-4. Live: a training every two minutes, until Ctrl-C or the end of ``--for``.
+4. Live: lists follow what listeners do, and a training every two minutes, until Ctrl-C or the
+   end of ``--for``.
 5. At the end of ``--for``: producing stops, the rest is counted, the report is made.
 
 Whatever ends the demo, its processes are ended, and the servers that it started are stopped.
@@ -169,6 +170,8 @@ class Demo:
 
     def _go_live(self, held: Memory) -> None:
         counted = self._seen.flow.counted.next
+        # Not before there may be a model: during the history it would be work for nothing.
+        self._crew.start_live_lists()
         with self._step("live"):
             resumed = self._remember(held.resumed(_now_ms()))
             self._crew.start_producer("live", resumed.live_arguments(), endless=True)
