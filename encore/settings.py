@@ -227,7 +227,12 @@ class Settings(BaseSettings):
     )
     als_rank: Count = Field(32, description="Length of the factor vectors.")
     als_iterations: Count = Field(10, description="Sweeps of alternating least squares.")
-    als_regularization: float = Field(0.1, gt=0, description="Regularisation (regParam).")
+    als_regularization: float = Field(
+        0.1,
+        gt=0,
+        description="Regularisation. MLlib multiplies it by the items that a listener has, "
+        "implicit does not.",
+    )
     als_alpha: float = Field(10.0, gt=0, description="Confidence per unit of signal.")
     als_blocks: Count = Field(
         4, description="Blocks of users and of items: the parallelism of a fit, part of its seed."

@@ -1,4 +1,4 @@
-"""Commands of the recommender: train, live, recommend, runs, evaluate, tune."""
+"""Commands of the recommender: train, live, recommend, runs, rollback, model, evaluate, tune."""
 
 import json
 import signal
@@ -18,8 +18,6 @@ app = typer.Typer()
 app.command()(evaluate_command.evaluate)
 app.command()(tune_command.tune)
 
-JOB = Path(__file__).with_name("job.py")
-APP_NAME = "encore-train"
 INTERRUPTED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,10 +30,14 @@ def train(
         typer.Option(help="Keep refreshing: a span such as 2m, from start to start."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the model's first factors.")] = 1,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish also what is worse than the published run.")
+    ] = False,
 ) -> None:
     """Train the model on what listeners did and publish everyone's recommendations."""
+    from encore.settings import settings
     from encore.spans import parse_span
-    from encore.spark import spark_environment, spark_submit_command
+    from recommender.engine import engine_of, training_command
     from recommender.runs import only_one_training
     from recommender.submit import repeat, run_job
 
@@ -43,13 +45,16 @@ def train(
     url = (
         database_url()
     )  # says at once that there is no database, before Spark takes seconds to start
-    command = spark_submit_command(JOB, ["--seed", str(seed)], app_name=APP_NAME)
-    environment = spark_environment()
+    arguments = ["--seed", str(seed), *(["--force"] if force else [])]
+
+    def once() -> int:
+        return run_job(*training_command(engine_of(settings(), url), arguments))
+
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if span is None:
-            raise typer.Exit(run_job(command, environment))
-        repeat(lambda: run_job(command, environment), span)
+            raise typer.Exit(once())
+        repeat(once, span)
     except KeyboardInterrupt:
         with suppress(EncoreError), only_one_training(url):
             pass  # puts the interrupted run on record as failed
@@ -99,6 +104,42 @@ def recommend(
         console.print(answer_table(answer))
     else:
         console.print(Text("there is nothing to recommend: no items, or none that is not known"))
+
+
+@app.command()
+def rollback(
+    run: Annotated[
+        int | None, typer.Argument(help="Run to go back to. Default: the one before.")
+    ] = None,
+) -> None:
+    """Show readers an older run again, at once and as it was."""
+    from recommender.publish import roll_back
+    from recommender.runs import only_one_training
+
+    url = database_url()
+    with only_one_training(url):
+        old, new = roll_back(url, run)
+    typer.echo(f"run {old} is superseded; readers see run {new} again")
+
+
+@app.command()
+def model(
+    folder: Annotated[Path, typer.Argument(help="Folder to write the files into.")],
+    run: Annotated[int | None, typer.Option(help="Which run. Default: the published one.")] = None,
+) -> None:
+    """Write the files of a model (Parquet and JSON) into a folder."""
+    from database.engine import transaction
+    from recommender.artifact import export, read_files
+    from recommender.runs import published_run
+
+    with transaction(database_url(), application_name="encore model") as cursor:
+        published = published_run(cursor)
+        number = run if run is not None else (published or {}).get("model_run_id")
+        if number is None:
+            raise EncoreError("no run is published yet: `encore train` makes one")
+        files = read_files(cursor, number)
+    export(files, folder)
+    typer.echo(f"run {number}: {', '.join(sorted(files))} in {folder}")
 
 
 @app.command()

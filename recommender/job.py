@@ -1,8 +1,9 @@
 """The training job: ``spark-submit recommender/job.py``. ``encore train`` submits it.
 
-Reads what listeners gave items in one snapshot of the database, measures ALS against popularity
-on the newest part, trains on everything, and switches readers to the new lists in one step. With
-too little data it publishes the fallback lists instead, which needs no Spark.
+Reads what listeners gave items in one snapshot of the database, measures ALS on the newest part
+against popularity, the blend and the published run, trains on everything, and switches readers to
+the new lists in one step. With too little data it publishes the fallback lists instead. Spark is
+started only if MLlib trains: ``python recommender/job.py`` is enough with TRAIN_ENGINE=implicit.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from recommender import artifact, local
 from recommender.als import AlsParameters
 from recommender.catalogue import read_catalogue
 from recommender.dataset import Snapshot, Summary, open_snapshot, pair_columns, summarize
+from recommender.engine import engine_of
 from recommender.fallback import shortage, write_fallback_lists
 from recommender.gate import Champion, drift, refusal
 from recommender.publish import discard, prepare, publish, write_similar
@@ -109,6 +111,11 @@ def run(url: str, current: Settings, seed: int, *, force: bool = False) -> int:
         except Exception as error:
             log.debug("training failed", exc_info=error)
             give_up(url, model_run_id, one_line(error))
+            if "java.lang.OutOfMemoryError" in str(error):
+                raise EncoreError(
+                    f"run {model_run_id} ran out of memory in Spark, the published run stays. "
+                    "Raise SPARK_DRIVER_MEMORY, or lower ALS_RANK."
+                ) from error
             raise EncoreError(
                 f"run {model_run_id} failed, the published run stays: {one_line(error)}. "
                 "LOG_LEVEL=debug shows where."
@@ -269,17 +276,6 @@ def als_parameters(current: Settings, seed: int) -> AlsParameters:
         seed=seed,
         blocks=current.als_blocks,
     )
-
-
-def engine_of(current: Settings, url: str) -> TrainEngine:
-    """Return the engine of the settings; ``auto`` looks at how many pairs there are, about."""
-    if current.train_engine is not TrainEngine.AUTO:
-        return current.train_engine
-    with transaction(url, application_name=APPLICATION_NAME) as cursor:
-        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = 'user_item_affinity'::regclass")
-        pairs = (cursor.fetchone() or (0,))[0]
-    fits = pairs <= current.train_local_pairs
-    return TrainEngine.IMPLICIT if fits else TrainEngine.MLLIB
 
 
 def start_spark() -> "SparkSession":

@@ -57,7 +57,8 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
 def _against(metrics: Mapping[str, Any] | None, name: str) -> str:
     if not metrics or "als" not in metrics:
         return ""
-    return f"{metrics['als'][name]:.3f} (popular {metrics['popularity'][name]:.3f})"
+    ours = metrics[metrics.get("published", "als")]
+    return f"{ours[name]:.3f} (popular {metrics['popularity'][name]:.3f})"
 
 
 def _moment(moment: datetime) -> str:

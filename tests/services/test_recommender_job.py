@@ -15,7 +15,7 @@ import psycopg2.extensions
 import pytest
 from psycopg2.extras import execute_values
 
-from tests.programs import encore
+from tests.programs import encore, encore_outcome
 
 pytestmark = pytest.mark.services
 
@@ -93,11 +93,188 @@ def test_a_model_is_trained_measured_and_published(url: str, tmp_path: Path) -> 
     assert {one["source"] for one in answer["recommendations"]} == {"popular"}
 
 
-def train_in_process(url: str, **changes: Any) -> int:
+def train_in_process(url: str, *, force: bool = False, **changes: Any) -> int:
     from encore.settings import load_settings
     from recommender.job import run
 
-    return run(url, load_settings(**changes), seed=1)
+    return run(url, load_settings(**changes), seed=1, force=force)
+
+
+ENOUGH: dict[str, Any] = {
+    "train_engine": "implicit",
+    "train_min_interactions": 100,
+    "als_rank": 4,
+    "als_regularization": 1.0,  # by MLlib it counts once for each item of a listener
+}
+
+
+def test_one_machine_alone_makes_the_same_lists_without_spark(url: str) -> None:
+    fill_two_groups(url)
+    run = train_in_process(url, **ENOUGH)
+    ((status, metrics),) = execute(url, "SELECT status, metrics FROM model_runs")
+    assert (status, metrics["rows"]) == ("published", USERS * (ITEMS - 8))
+    rows = execute(
+        url,
+        "SELECT user_id, array_agg(item_id ORDER BY rank) FROM current_recommendations"
+        " GROUP BY user_id",
+    )
+    assert len(rows) == USERS
+    for user, items in rows:
+        own_half = {int(item[1:]) < ITEMS // 2 for item in items[:2]}
+        assert own_half == {int(user[1:]) % 2 == 0}
+    again = train_in_process(url, **ENOUGH)
+    files = "SELECT sha256 FROM model_artifacts WHERE model_run_id = %s AND name = 'items.parquet'"
+    assert execute(url, files, run) == execute(url, files, again)
+    hashes = execute(url, "SELECT DISTINCT metrics ->> 'data' FROM model_runs")
+    assert len(hashes) == 1
+
+
+def test_the_same_pairs_weigh_the_same_in_training_and_in_evaluation(url: str) -> None:
+    """Two formulations of one definition: SQL for training, NumPy where half-lives are tried."""
+    import numpy as np
+
+    from encore.settings import load_settings
+    from recommender.als import AlsParameters
+    from recommender.catalogue import read_catalogue
+    from recommender.dataset import open_snapshot, pair_columns, summarize
+    from recommender.domain import read_domain
+    from recommender.local import read
+
+    pairs = [
+        ("u1", "t1", 2.0, "2026-04-01", "2026-04-01", 0),  # decays
+        ("u1", "t2", 9.0, "2026-04-01", "2026-05-09", 0),  # went on after the split
+        ("u1", "t3", 1.0, "2026-05-09", "2026-05-09", 0),  # began after it
+        ("u2", "t1", 5.0, "2026-04-01", "2026-04-01", 1),  # disliked
+        ("u2", "t2", 0.0, "2026-04-01", "2026-04-01", 0),  # skipped
+        ("u2", "t3", 1.5, "2026-04-30", "2026-04-30", 0),
+    ]
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "INSERT INTO user_item_affinity"
+            " (user_id, item_id, signal, first_at, last_at, dislikes) VALUES %s",
+            pairs,
+        )
+    current = load_settings(train_test_share=0.3)
+    with open_snapshot(url) as snapshot:
+        summary = summarize(snapshot.cursor, 0.3, 30.0)
+        catalogue = read_catalogue(snapshot.cursor)
+        parameters = AlsParameters(2, 1, 0.1, 1.0, 1, 1)
+        trainer = read(snapshot, pair_columns(summary), catalogue, parameters)
+    split = read_domain(url, current).split()
+    past = trainer.past.co_listening().toarray()
+    np.testing.assert_allclose(past, split.train.weights.toarray(), rtol=1e-6)
+    # By hand, as of April 30th: 2 decayed 29 days of 30; one play of April 1st; 1.5 undecayed.
+    assert past[0, 0] == pytest.approx(2 * 2 ** (-29 / 30), rel=1e-6)
+    assert past[0, 1] == pytest.approx(2 ** (-29 / 30), rel=1e-6)
+    assert past[1].tolist() == [0.0, 0.0, 1.5]
+    tested = trainer.tested(10)
+    assert tested.relevant.toarray().tolist() == [[0, 0, 1]]
+    assert [known.tolist() for known in tested.known] == [[0, 1]]
+
+
+def test_a_run_that_is_clearly_worse_is_refused_unless_it_is_forced(url: str) -> None:
+    from encore.errors import EncoreError
+
+    fill_two_groups(url)
+    good = train_in_process(url, **ENOUGH)
+    execute(
+        url,
+        "UPDATE model_runs SET metrics = jsonb_set(jsonb_set(metrics, '{als,ndcg@10_low}', '2'),"
+        " '{als,ndcg@10}', '2.1')",
+    )
+    with pytest.raises(EncoreError, match=r"run 2 is not published: ndcg@10 .* of run 1"):
+        train_in_process(url, **ENOUGH)
+    assert execute(url, "SELECT model_run_id FROM published_run") == [(good,)]
+    refused = execute(url, "SELECT status, message FROM model_runs WHERE model_run_id = 2")
+    assert refused[0][0] == "refused"
+    assert "is worse than 2.1000" in refused[0][1]
+    forced = train_in_process(url, force=True, **ENOUGH)
+    assert execute(url, "SELECT model_run_id FROM published_run") == [(forced,)]
+    said = encore("rollback", env={"DATABASE_URL": url})
+    assert said.strip() == f"run {forced} is superseded; readers see run {good} again"
+
+
+def test_a_model_too_big_for_the_memory_is_told_of_and_the_old_run_stays(url: str) -> None:
+    from encore.errors import EncoreError
+
+    fill_two_groups(url)
+    first = train_in_process(url, **ENOUGH)
+    with pytest.raises(EncoreError, match=r"ran out of memory, .* stays. Lower ALS_RANK"):
+        train_in_process(url, **{**ENOUGH, "als_rank": 4_000_000})
+    assert execute(url, "SELECT model_run_id FROM published_run") == [(first,)]
+    assert execute(url, "SELECT message FROM model_runs WHERE status = 'failed'") == [
+        ("out of memory",)
+    ]
+
+
+@pytest.mark.parametrize("what", ["user_id = 'u1'", "item_id = 't01'"])
+def test_one_listener_or_one_item_alone_gets_fallback_lists(url: str, what: str) -> None:
+    fill_two_groups(url)
+    execute(url, f"DELETE FROM user_item_affinity WHERE NOT {what}")
+    train_in_process(url, **{**ENOUGH, "train_min_interactions": 1})
+    ((algorithm, message),) = execute(url, "SELECT algorithm, message FROM model_runs")
+    assert algorithm == "fallback"
+    assert "needed are 1 pairs" in message
+
+
+def test_a_damaged_model_is_told_of_and_so_is_the_way_back(url: str) -> None:
+    fill_two_groups(url)
+    train_in_process(url, **ENOUGH)
+    execute(
+        url,
+        "UPDATE model_artifacts SET content = substring(content FOR 100)"
+        " WHERE name = 'items.parquet'",
+    )
+    told = encore_outcome("live", "--once", env={"DATABASE_URL": url})
+    assert told.returncode == 1
+    assert "items.parquet of run 1 is not what was written (100 bytes" in told.stderr
+    assert "`encore rollback`" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_the_files_of_a_model_can_be_taken_out(url: str, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    fill_two_groups(url)
+    train_in_process(url, **ENOUGH)
+    encore("model", str(tmp_path / "model"), env={"DATABASE_URL": url})
+    items = pq.read_table(tmp_path / "model" / "items.parquet")
+    assert items.num_rows == ITEMS
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["alpha"] == 10.0
+
+
+def test_an_item_announced_after_the_training_reaches_lists_by_its_artist(url: str) -> None:
+    """The model never saw it: its artist's other items say where it belongs."""
+    from database.engine import transaction
+    from recommender.artifact import load_bundle
+    from recommender.rules import Rules
+
+    fill_two_groups(url)
+    execute(url, "INSERT INTO artists (artist_id) VALUES ('even'), ('odd')")
+    execute(
+        url,
+        "UPDATE items SET artist_id = CASE WHEN item_id < 't10' THEN 'even' ELSE 'odd' END",
+    )
+    train_in_process(url, **ENOUGH)
+    execute(url, "INSERT INTO items (item_id, title, artist_id) VALUES ('new', 'New', 'even')")
+    with transaction(url) as cursor:
+        bundle = load_bundle(cursor, Rules())
+    assert bundle is not None
+    new = bundle.catalogue.number["new"]
+    factors = bundle.half_step.factors
+    own, other = factors[:10].mean(axis=0), factors[10:20].mean(axis=0)
+    assert factors[new] @ own > factors[new] @ other + 0.1 * abs(factors[new] @ own)
+    execute(
+        url,
+        "INSERT INTO live_queue (user_id, bucket) SELECT DISTINCT user_id, live_bucket(user_id)"
+        " FROM user_item_affinity",
+    )
+    encore("live", "--once", env={"DATABASE_URL": url, "RECOMMEND_EXPLORATION": "0.2"})
+    found = execute(
+        url, "SELECT DISTINCT source FROM current_recommendations WHERE item_id = 'new'"
+    )
+    assert found == [("explore",)]
 
 
 def test_too_little_data_publishes_the_fallback_and_says_what_is_needed(url: str) -> None:

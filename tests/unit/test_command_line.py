@@ -36,7 +36,8 @@ def test_every_part_brings_its_commands() -> None:
     told = encore("--help").stdout
     commands = ["settings", "up", "down", "status", "env", "psql", "jars", "topics", "fetch"]
     commands += ["migrate", "produce", "replay", "stream", "rebuild", "rejected", "verify"]
-    commands += ["train", "live", "recommend", "runs", "evaluate", "tune", "demo", "soak"]
+    commands += ["train", "live", "recommend", "runs", "rollback", "model", "evaluate", "tune"]
+    commands += ["demo", "soak"]
     listed = {line.split()[0] for line in told.splitlines() if line.startswith("  ")}
     assert set(commands) <= listed
 
