@@ -37,18 +37,18 @@ class Blended:
         """Learn the weights with each listener's newest items unseen, then fit to everything.
 
         Raises:
-            EncoreError: the data have no times, or nobody has several items.
+            EncoreError: the data have no times, or nobody has three items.
         """
         past, relevant = _divided(train)
         some = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int64)
         some = np.sort(np.random.default_rng(self._parameters.seed).permutation(some)[:_MOST])
         if not len(some):
-            raise EncoreError("the blend cannot be learned: no listener has several items")
+            raise EncoreError("the blend cannot be learned: no listener has three items")
         self._fit(past)
         names = self._signals.names
         found = Candidates.stacked(
             [
-                self._candidates(past.weights[part], past.known[part], names)
+                self._candidates(past.weights[part], past.known[part], names)[0]
                 for part in np.split(some, range(_BLOCK, len(some), _BLOCK))
             ]
         )
@@ -59,11 +59,11 @@ class Blended:
         self._fit(train)
 
     def scores(self, users: Indexes) -> Floats:
-        """Return scores of each listener's candidates; of all else, minus infinity."""
+        """Return scores of each listener's candidates; below them all else, by ALS."""
         return self._scores(self._train.weights[users], self._train.known[users])
 
     def fold_in(self, weights: sp.csr_matrix) -> Floats:
-        """Return scores of each listener's candidates; of all else, minus infinity."""
+        """Return scores of each listener's candidates; below them all else, by ALS."""
         return self._scores(weights, weights)
 
     def similar(self, item: int, k: int) -> tuple[Indexes, Floats]:
@@ -84,16 +84,20 @@ class Blended:
 
     def _candidates(
         self, weights: sp.csr_matrix, known: sp.csr_matrix, names: Sequence[str]
-    ) -> Candidates:
+    ) -> tuple[Candidates, Floats]:
+        """Return the candidates, and the scores of ALS for all items."""
         als = self._als.fold_in(weights)
-        mask(als, np.split(known.indices.astype(np.int64), known.indptr[1:-1]))
-        return candidates(self._signals, names, als, weights)
+        open_ = als.copy()
+        mask(open_, np.split(known.indices.astype(np.int64), known.indptr[1:-1]))
+        return candidates(self._signals, names, open_, weights), als
 
     def _scores(self, weights: sp.csr_matrix, known: sp.csr_matrix) -> Floats:
-        found = self._candidates(weights, known, list(self.weights))
+        found, scores = self._candidates(weights, known, list(self.weights))
         values = found.features @ np.array(list(self.weights.values()), np.float32)
-        scores = np.full(weights.shape, -np.inf, np.float32)
-        rows, places = np.nonzero(found.items >= 0)
+        there = found.items >= 0
+        lowest = np.where(there, values, np.inf).min(axis=1, initial=0.0, keepdims=True)
+        scores += lowest - 1 - scores.max(axis=1, keepdims=True)
+        rows, places = np.nonzero(there)
         scores[rows, found.items[rows, places]] = values[rows, places]
         return scores
 
@@ -114,13 +118,14 @@ def _divided(train: Interactions) -> tuple[Interactions, sp.csr_matrix]:
     place = np.empty(len(rows), np.int64)
     place[np.lexsort((train.newest, rows))] = np.arange(len(rows))
     place -= np.repeat(train.weights.indptr[:-1], lengths)
-    before = place < np.ceil(lengths * (1 - _VALIDATION))[rows]
+    kept = np.maximum(np.floor(lengths * (1 - _VALIDATION)), np.minimum(lengths, 2))
+    before = place < kept[rows]
     past, later = (
         sp.csr_matrix(
-            (train.weights.data[kept], (rows[kept], train.weights.indices[kept])),
+            (train.weights.data[chosen], (rows[chosen], train.weights.indices[chosen])),
             train.weights.shape,
         )
-        for kept in (before, ~before)
+        for chosen in (before, ~before)
     )
     earlier = replace(train, weights=past, known=past.astype(bool), newest=train.newest[before])
     return earlier, later

@@ -11,6 +11,7 @@ from encore.errors import EncoreError
 from recommender.als import AlsParameters
 from recommender.foldin import HalfStep
 from recommender.interactions import Interactions
+from recommender.models.blended import Blended
 from recommender.models.contract import Model
 from recommender.models.factors import IMPLICIT, Engine, Factors
 from recommender.models.linear import (
@@ -33,6 +34,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "ease": lambda: Ease(1.0),
     "als-implicit": lambda: Factors(IMPLICIT, PARAMETERS),
     "als-implicit-folded": lambda: Factors(IMPLICIT, PARAMETERS, fold=True),
+    "blend": lambda: Blended(IMPLICIT, PARAMETERS),
 }
 NOBODY_HAS = 10
 
