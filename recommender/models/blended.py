@@ -118,7 +118,7 @@ def _divided(train: Interactions) -> tuple[Interactions, sp.csr_matrix]:
     place = np.empty(len(rows), np.int64)
     place[np.lexsort((train.newest, rows))] = np.arange(len(rows))
     place -= np.repeat(train.weights.indptr[:-1], lengths)
-    kept = np.maximum(np.floor(lengths * (1 - _VALIDATION)), np.minimum(lengths, 2))
+    kept = np.minimum(np.ceil(lengths * (1 - _VALIDATION)), np.maximum(lengths - 1, 2))
     before = place < kept[rows]
     past, later = (
         sp.csr_matrix(
