@@ -32,6 +32,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from database.engine import connect
+from encore.errors import EncoreError
 from recommender.arrow_copy import copy_out
 
 # One definition of a pair's kind, for the summary, the items and the pairs alike.
@@ -98,6 +99,9 @@ def summarize(cursor: psycopg2.extensions.cursor, test_share: float, half_life_d
     """Count the positive pairs and find the moment after which the newest share of them began.
 
     ``half_life_d`` in days is taken where the database does not say its own.
+
+    Raises:
+        EncoreError: a signal is NaN or infinite.
     """
     cursor.execute(
         sql.SQL(
@@ -108,12 +112,21 @@ def summarize(cursor: psycopg2.extensions.cursor, test_share: float, half_life_d
             " 0)::float8,"
             " coalesce(feature_setting('feature_affinity_half_life_days'), %s) * 86400,"
             " to_hex(coalesce(bit_xor(hash_record_extended("
-            "ROW(a.user_id, a.item_id, a.signal, a.first_at, a.last_at), 0)), 0))"
+            "ROW(a.user_id, a.item_id, a.signal, a.first_at, a.last_at), 0)), 0)),"
+            # NaN is the greatest of all numbers to PostgreSQL.
+            " count(*) FILTER (WHERE a.signal >= 'Infinity'),"
+            " min(a.user_id || ', ' || a.item_id) FILTER (WHERE a.signal >= 'Infinity')"
             " FROM user_item_affinity AS a WHERE {}"
         ).format(POSITIVE),
         (1 - test_share, half_life_d),
     )
-    return Summary(*_row(cursor))
+    *found, broken, example = _row(cursor)
+    if broken:
+        raise EncoreError(
+            f"user_item_affinity holds {broken} signals that are no finite numbers, such as that "
+            f"of {example}. `encore rebuild --table user_item_affinity` counts them anew."
+        )
+    return Summary(*found)
 
 
 def weight_as_of(moment: sql.Composable, half_life_s: float) -> sql.Composed:

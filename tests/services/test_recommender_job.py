@@ -68,16 +68,7 @@ def fill_two_groups(url: str) -> None:
         cursor.execute("INSERT INTO users (user_id) VALUES ('quiet')")
 
 
-def test_a_model_is_trained_measured_and_published(url: str, tmp_path: Path) -> None:
-    fill_two_groups(url)
-    encore("train", env={**SMALL, "DATABASE_URL": url})
-    run = json.loads(encore("runs", "--json", env={"DATABASE_URL": url}))[0]
-    assert (run["status"], run["algorithm"]) == ("published", "als")
-    assert (run["users"], run["items"], run["interactions"]) == (USERS, ITEMS, USERS * 8)
-    assert run["data_to"].startswith("2026-05-10")
-    assert {"als", "popularity", "test_users", "rows", "seconds"} <= set(run["metrics"])
-    assert {"ndcg@10", "recall@20", "coverage@20"} <= set(run["metrics"]["als"])
-    assert run["parameters"]["rank"] == 4
+def everyone_has_their_own_half_first(url: str) -> None:
     rows = execute(
         url,
         "SELECT user_id, array_agg(item_id ORDER BY rank) FROM current_recommendations"
@@ -88,6 +79,19 @@ def test_a_model_is_trained_measured_and_published(url: str, tmp_path: Path) -> 
         assert len(items) == ITEMS - 8
         own_half = {int(item[1:]) < ITEMS // 2 for item in items[:2]}
         assert own_half == {int(user[1:]) % 2 == 0}
+
+
+def test_a_model_is_trained_measured_and_published(url: str, tmp_path: Path) -> None:
+    fill_two_groups(url)
+    encore("train", env={**SMALL, "DATABASE_URL": url})
+    run = json.loads(encore("runs", "--json", env={"DATABASE_URL": url}))[0]
+    assert (run["status"], run["algorithm"]) == ("published", "als")
+    assert (run["users"], run["items"], run["interactions"]) == (USERS, ITEMS, USERS * 8)
+    assert run["data_to"].startswith("2026-05-10")
+    assert {"als", "popularity", "test_users", "rows", "seconds"} <= set(run["metrics"])
+    assert {"ndcg@10", "recall@20", "coverage@20"} <= set(run["metrics"]["als"])
+    assert run["parameters"]["rank"] == 4
+    everyone_has_their_own_half_first(url)
     assert execute(url, "SELECT count(DISTINCT item_id) FROM similar_items") == [(ITEMS,)]
     answer = json.loads(encore("recommend", "quiet", "--json", env={"DATABASE_URL": url}))
     assert {one["source"] for one in answer["recommendations"]} == {"popular"}
@@ -113,15 +117,7 @@ def test_one_machine_alone_makes_the_same_lists_without_spark(url: str) -> None:
     run = train_in_process(url, **ENOUGH)
     ((status, metrics),) = execute(url, "SELECT status, metrics FROM model_runs")
     assert (status, metrics["rows"]) == ("published", USERS * (ITEMS - 8))
-    rows = execute(
-        url,
-        "SELECT user_id, array_agg(item_id ORDER BY rank) FROM current_recommendations"
-        " GROUP BY user_id",
-    )
-    assert len(rows) == USERS
-    for user, items in rows:
-        own_half = {int(item[1:]) < ITEMS // 2 for item in items[:2]}
-        assert own_half == {int(user[1:]) % 2 == 0}
+    everyone_has_their_own_half_first(url)
     again = train_in_process(url, **ENOUGH)
     files = "SELECT sha256 FROM model_artifacts WHERE model_run_id = %s AND name = 'items.parquet'"
     assert execute(url, files, run) == execute(url, files, again)
@@ -193,6 +189,22 @@ def test_a_run_that_is_clearly_worse_is_refused_unless_it_is_forced(url: str) ->
     assert execute(url, "SELECT model_run_id FROM published_run") == [(forced,)]
     said = encore("rollback", env={"DATABASE_URL": url})
     assert said.strip() == f"run {forced} is superseded; readers see run {good} again"
+
+
+@pytest.mark.parametrize("signal", ["NaN", "Infinity"])
+def test_a_signal_that_is_no_number_is_told_of_and_the_old_run_stays(url: str, signal: str) -> None:
+    from encore.errors import EncoreError
+
+    fill_two_groups(url)
+    first = train_in_process(url, **ENOUGH)
+    execute(
+        url,
+        "UPDATE user_item_affinity SET signal = %s WHERE user_id = 'u1' AND item_id = 't11'",
+        signal,
+    )
+    with pytest.raises(EncoreError, match=r"holds 1 signals .* such as that of u1, t11"):
+        train_in_process(url, **ENOUGH)
+    assert execute(url, "SELECT model_run_id FROM published_run") == [(first,)]
 
 
 def test_a_model_too_big_for_the_memory_is_told_of_and_the_old_run_stays(url: str) -> None:
