@@ -485,6 +485,27 @@ SIMILAR_ITEMS = Table(
     postgresql_partition_by="LIST (model_run_id)",
 )
 
+AGE_POPULARITY = Table(
+    "age_popularity",
+    METADATA,
+    _key(
+        "birth_decade", "First year of the decade that the listeners were born in", SmallInteger()
+    ),
+    _key("rank", "1 is the most popular", SmallInteger()),
+    _text("item_id", "What", nullable=False),
+    Column("listeners", BigInteger, nullable=False, comment="Listeners who like it, 2 or more"),
+    Column(
+        "score",
+        Double,
+        nullable=False,
+        comment="What they gave it, decayed to the newest event of the run, each listener one "
+        "complete play at most",
+    ),
+    CheckConstraint("rank >= 1", name="rank"),
+    comment="What is popular with listeners of an age, made anew with each run. One row a decade "
+    "of birth and rank.",
+)
+
 MODEL_ARTIFACTS = Table(
     "model_artifacts",
     METADATA,

@@ -36,6 +36,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "model_runs",
             "published_run",
             "similar_items",
+            "age_popularity",
             "model_artifacts",
         ),
     ),

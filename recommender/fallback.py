@@ -1,8 +1,10 @@
 """Lists for all known users without a model: made in the database, by what answers readers too."""
 
+import pyarrow as pa
 from psycopg2 import sql
 
 from database.engine import transaction
+from recommender.ages import show_ages_here
 from recommender.dataset import Summary
 from recommender.publish import table_of
 from recommender.runs import APPLICATION_NAME
@@ -27,7 +29,7 @@ def shortage(summary: Summary, least_pairs: int) -> str | None:
     )
 
 
-def write_fallback_lists(url: str, model_run_id: int, top_n: int) -> int:
+def write_fallback_lists(url: str, model_run_id: int, top_n: int, ages: pa.Table) -> int:
     """Fill the run's own table for everyone who is announced or has listened; return the rows."""
     statement = sql.SQL(
         "INSERT INTO {table} (model_run_id, user_id, rank, item_id, score, source, reason)"
@@ -36,5 +38,7 @@ def write_fallback_lists(url: str, model_run_id: int, top_n: int) -> int:
         " CROSS JOIN LATERAL fallback_for(u.user_id, %(top_n)s) AS f"
     ).format(table=table_of("recommendations", model_run_id))
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        # The run's own, which readers see with the run and not before.
+        show_ages_here(cursor, ages)
         cursor.execute(statement, {"run": model_run_id, "top_n": top_n})
         return int(cursor.rowcount)

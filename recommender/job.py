@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from database.engine import transaction
 from database.migrate import pending
 from encore.errors import EncoreError
@@ -22,6 +24,7 @@ from encore.log import configure_logging, get_logger
 from encore.settings import Settings, TrainEngine, redacted, settings
 from encore.stack.endpoints import database_url
 from recommender import artifact, local
+from recommender.ages import popular_by_age
 from recommender.als import AlsParameters
 from recommender.catalogue import read_catalogue
 from recommender.dataset import Snapshot, Summary, open_snapshot, pair_columns, summarize
@@ -135,13 +138,14 @@ def make(
         summary = summarize(
             snapshot.cursor, current.train_test_share, current.feature_affinity_half_life_days
         )
+        ages = popular_by_age(snapshot.cursor, summary, current.recommend_top_n)
         missing = shortage(summary, current.train_min_interactions)
         if missing is None:
             gate = Gate(url, current.train_gate_hours, force=force)
             write_model(snapshot, summary, model_run_id, current, parameters, gate)
     if missing is not None:
-        write_fallback(url, summary, model_run_id, current, missing)
-    publish(url, model_run_id, current.recommend_keep_runs)
+        write_fallback(url, summary, model_run_id, current, missing, ages)
+    publish(url, model_run_id, current.recommend_keep_runs, ages=ages)
     log.info("published", model_run_id=model_run_id)
 
 
@@ -223,10 +227,15 @@ def write_model(
 
 
 def write_fallback(
-    url: str, summary: Summary, model_run_id: int, current: Settings, missing: str
+    url: str,
+    summary: Summary,
+    model_run_id: int,
+    current: Settings,
+    missing: str,
+    ages: pa.Table,
 ) -> None:
     """Write the lists that need no model into the run's own table."""
-    rows = write_fallback_lists(url, model_run_id, current.recommend_top_n)
+    rows = write_fallback_lists(url, model_run_id, current.recommend_top_n, ages)
     message = f"{missing}; fallback lists instead"
     if not rows:
         message = f"{missing}; there is nothing to recommend yet, so the lists are empty"

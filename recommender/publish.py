@@ -9,8 +9,9 @@ The order, which ``publish`` follows:
 3. Keys are built, and the tables are attached as partitions. Readers still see the old run.
 4. Transactions that read ``recommendations`` before the attachment are waited for: a plan made
    before it does not know the new partition, and would find nothing after the switch.
-5. One transaction points ``published_run`` at the run, marks the one before as superseded, and
-   queues users with a list of `encore live` that may know more than the run.
+5. One transaction points ``published_run`` at the run, marks the one before as superseded,
+   replaces what is popular with each age group, and queues users with a list of `encore live` that
+   may know more than the run.
 6. Runs beyond those to keep are dropped, giving way to readers and trying again.
 """
 
@@ -28,6 +29,7 @@ from pyspark.sql import DataFrame
 from database.engine import connect, transaction
 from encore.errors import EncoreError
 from encore.log import get_logger
+from recommender.ages import replace_ages
 from recommender.arrow_copy import copy_in
 from recommender.live.switching import hold_off_workers, queue_newer_than
 from recommender.runs import APPLICATION_NAME, published_run
@@ -96,19 +98,27 @@ def write_similar(url: str, model_run_id: int, rows: Iterable[pa.RecordBatch]) -
 
 
 def publish(
-    url: str, model_run_id: int, keep: int, readers_seconds: float = READERS_SECONDS
+    url: str,
+    model_run_id: int,
+    keep: int,
+    readers_seconds: float = READERS_SECONDS,
+    ages: pa.Table | None = None,
 ) -> None:
-    """Switch readers to a run whose tables are filled; keep the newest ``keep`` published runs."""
+    """Switch readers to a run whose tables are filled; keep the newest ``keep`` published runs.
+
+    With the run comes what is popular with each age group (:mod:`recommender.ages`), if given.
+    """
     _attach(url, model_run_id)
     _wait_for_readers(url, readers_seconds)
-    _switch(url, model_run_id)
+    _switch(url, model_run_id, ages)
     drop_old_runs(url, keep)
 
 
 def roll_back(url: str, model_run_id: int | None = None) -> tuple[int, int]:
     """Switch readers to an older run that is still kept; return the numbers of both, old and new.
 
-    Without a number it is the one that was published last before the published one.
+    Without a number it is the one that was published last before the published one. What is
+    popular with each age group stays as the newest run has it: no model is in it.
 
     Raises:
         EncoreError: there is no such run.
@@ -193,8 +203,10 @@ def _readers(cursor: psycopg2.extensions.cursor) -> set[tuple[int, str]]:
     return {(int(pid), str(transaction_id)) for pid, transaction_id in cursor.fetchall()}
 
 
-def _switch(url: str, model_run_id: int) -> None:
+def _switch(url: str, model_run_id: int, ages: pa.Table | None = None) -> None:
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
+        if ages is not None:
+            replace_ages(cursor, ages)  # before workers are held off: they need not wait for it
         hold_off_workers(cursor)
         cursor.execute("UPDATE model_runs SET status = 'superseded' WHERE status = 'published'")
         cursor.execute(

@@ -150,6 +150,75 @@ def test_disliked_items_are_known_and_their_genre_is_not_liked(music: "Cursor") 
     assert list_for(music, "swede", 2) == [("t6", "trending"), ("t1", "popular")]
 
 
+@pytest.fixture
+def ages(music: "Cursor") -> "Cursor":
+    """What the eighties like is not what anyone likes; nobody has listened who was born in 1990."""
+    music.execute(
+        """
+        INSERT INTO users (user_id, country, birth_year)
+        VALUES ('swede of 1985', 'SE', 1985), ('someone of 1980', NULL, 1980),
+               ('someone of 1990', NULL, 1990), ('folk of 1989', NULL, 1989);
+        INSERT INTO age_popularity (birth_decade, rank, item_id, listeners, score)
+        VALUES (1970, 1, 't2', 9, 9), (1980, 1, 't8', 4, 4), (1980, 2, 't6', 3, 2),
+               (1980, 3, 't4', 2, 1), (1980, 4, 't3', 2, 1);
+        """
+    )
+    know(music, "folk of 1989", "t2", signal=1.0)
+    return music
+
+
+def test_a_new_listener_gets_what_their_age_likes_behind_their_country_before_what_is_popular(
+    ages: "Cursor",
+) -> None:
+    ages.execute("SELECT item_id, source, reason FROM recommendations_for('swede of 1985', 7)")
+    assert ages.fetchall() == [
+        ("t5", "trending", "trending in SE"),
+        ("t6", "trending", "trending in SE"),
+        ("t8", "popular", "popular with your age group"),
+        ("t4", "popular", "popular with your age group"),  # as popular as t3: in the table's order
+        ("t3", "popular", "popular with your age group"),
+        ("t1", "popular", "popular"),
+        ("t2", "popular", "popular"),
+    ]
+
+
+def test_what_an_age_likes_is_scored_by_the_most_popular_that_is_left(ages: "Cursor") -> None:
+    ages.execute("SELECT item_id, score FROM recommendations_for('someone of 1980', 3)")
+    assert ages.fetchall() == [("t8", 1.0), ("t6", 0.5), ("t4", 0.25)]
+    know(ages, "someone of 1980", "t8", signal=0.0)
+    ages.execute("SELECT item_id, score FROM recommendations_for('someone of 1980', 2)")
+    assert ages.fetchall() == [("t6", 1.0), ("t4", 0.5)]
+
+
+def test_what_an_age_likes_has_nothing_that_the_listener_knows_or_is_told_already(
+    url: str, ages: "Cursor"
+) -> None:
+    publish_lists(url, {"folk of 1989": ["t8"]})
+    assert list_for(ages, "folk of 1989", 6) == [
+        ("t8", "personal"), ("t4", "genre"), ("t6", "genre"),
+        ("t3", "popular"),  # the eighties', less t2, t4, t6 and t8
+        ("t1", "popular"), ("t5", "popular"),
+    ]  # fmt: skip
+    ages.execute("SELECT reason FROM recommendations_for('folk of 1989', 6) WHERE rank > 3")
+    assert [row[0] for row in ages.fetchall()] == [
+        "popular with your age group", "popular", "popular",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("user", ["nowhere", "never heard of", "someone of 1990"])
+def test_without_a_year_of_birth_or_listeners_of_that_age_nothing_changes(
+    ages: "Cursor", user: str
+) -> None:
+    ages.execute("SELECT item_id, reason FROM recommendations_for(%s, 3)", (user,))
+    assert ages.fetchall() == [("t1", "popular"), ("t2", "popular"), ("t3", "popular")]
+
+
+def test_what_an_age_likes_is_listed_only_as_far_as_there_is_room(ages: "Cursor") -> None:
+    assert list_for(ages, "swede of 1985", 2) == [("t5", "trending"), ("t6", "trending")]
+    assert list_for(ages, "swede of 1985", 3)[2:] == [("t8", "popular")]
+    assert list_for(ages, "swede of 1985", 0) == []
+
+
 def test_personal_rows_come_first_without_what_became_known_since(
     url: str, music: "Cursor"
 ) -> None:

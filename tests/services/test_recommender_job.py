@@ -310,6 +310,125 @@ def test_too_little_data_publishes_the_fallback_and_says_what_is_needed(url: str
     assert ("u0", ITEMS - 8, "popular") in lists
 
 
+def born(url: str, year: int | None, *users: str) -> None:
+    for user in users:
+        execute(
+            url,
+            "INSERT INTO users (user_id, birth_year) VALUES (%s, %s)"
+            " ON CONFLICT (user_id) DO UPDATE SET birth_year = excluded.birth_year",
+            user,
+            year,
+        )
+
+
+def likes(
+    url: str,
+    item: str,
+    *users: str,
+    signal: float = 1.0,
+    dislikes: int = 0,
+    day: str = "2026-05-31",
+) -> None:
+    for user in users:
+        execute(
+            url,
+            "INSERT INTO user_item_affinity"
+            " (user_id, item_id, signal, dislikes, first_at, last_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            user, item, signal, dislikes, day, day,
+        )  # fmt: skip
+
+
+AGES = "SELECT birth_decade, rank, item_id, listeners, score FROM age_popularity ORDER BY 1, 2"
+OLDER, YOUNGER, NO_AGE = ("u80", "u85", "u89"), ("u90", "u99"), ("v1", "v2")
+
+
+def fill_two_decades(url: str) -> None:
+    born(url, 1980, "u80")
+    born(url, 1985, "u85")
+    born(url, 1989, "u89")
+    born(url, 1990, "u90")
+    born(url, 1999, "u99")
+    born(url, None, "v1")  # v2 was never announced
+    likes(url, "both", *OLDER, *YOUNGER)
+    likes(url, "older", *OLDER[:2], signal=0.75)
+    likes(url, "faded", *OLDER, day="2026-05-01")  # a half-life before the newest event
+    likes(url, "one alone", "u80", signal=1000.0)
+    likes(url, "often by one", "u80", signal=1000.0)
+    likes(url, "often by one", "u85", signal=0.25)
+    likes(url, "skipped", *OLDER, signal=0.0)
+    likes(url, "disliked", *OLDER, dislikes=1)
+    likes(url, "no age", *NO_AGE)
+
+
+def test_each_run_says_what_is_popular_with_listeners_of_an_age(url: str) -> None:
+    fill_two_decades(url)
+    train_in_process(url)
+    assert execute(url, AGES) == [
+        (1980, 1, "both", 3, 3.0),
+        (1980, 2, "faded", 3, 1.5),  # each complete play counts half
+        (1980, 3, "older", 2, 1.5),
+        (1980, 4, "often by one", 2, 1.25),  # one complete play of a listener at most
+        (1990, 1, "both", 2, 2.0),
+    ]
+
+
+def test_lists_without_a_model_know_what_is_popular_with_an_age_as_of_their_own_run(
+    url: str,
+) -> None:
+    """The first run's lists too: readers see the table only when they see the run."""
+    fill_two_decades(url)
+    born(url, 1984, "new")
+    train_in_process(url)
+    rows = execute(
+        url,
+        "SELECT item_id, reason FROM current_recommendations WHERE user_id = 'new' ORDER BY rank",
+    )
+    reason = "popular with your age group"
+    assert rows == [(item, reason) for item in ("both", "faded", "older", "often by one")]
+    assert execute(url, "SELECT item_id, reason FROM recommendations_for('new', 10)") == rows
+
+
+@pytest.mark.parametrize("with_a_model", [False, True])
+def test_a_run_replaces_what_was_popular_with_an_age_and_keeps_as_many_as_a_list(
+    url: str, *, with_a_model: bool
+) -> None:
+    fill_two_groups(url)
+    born(url, 1971, "u0", "u2", "u4", "u6", "u8")  # all of them have heard t05 and more
+    changes = {**ENOUGH, "recommend_top_n": 3} if with_a_model else {"recommend_top_n": 3}
+    train_in_process(url, **changes)
+    ((algorithm,),) = execute(url, "SELECT algorithm FROM model_runs")
+    assert algorithm == ("als" if with_a_model else "fallback")
+    decades = "SELECT birth_decade, count(*), max(rank) FROM age_popularity GROUP BY 1"
+    assert execute(url, decades) == [(1970, 3, 3)]
+    born(url, 2001, "u0", "u2", "u4", "u6", "u8")
+    train_in_process(url, **changes)
+    assert execute(url, decades) == [(2000, 3, 3)]
+
+
+def test_a_run_that_fails_leaves_what_is_popular_with_an_age(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from encore.errors import EncoreError
+    from recommender import publish
+
+    fill_two_decades(url)
+    train_in_process(url)
+    before = execute(url, AGES)
+    likes(url, "newest", *OLDER, *YOUNGER)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the switch fails in its last statement")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "queue_newer_than", fail)
+        with pytest.raises(EncoreError, match="the switch fails"):
+            train_in_process(url)
+    assert execute(url, AGES) == before
+    train_in_process(url)
+    assert "newest" in {row[2] for row in execute(url, AGES)}
+
+
 def test_an_empty_database_publishes_an_empty_fallback(url: str) -> None:
     train_in_process(url)
     assert execute(url, "SELECT algorithm, status FROM model_runs") == [("fallback", "published")]

@@ -86,6 +86,46 @@ def test_readers_see_the_run_once_it_is_published_and_not_before(url: str) -> No
     assert None not in status[0]
 
 
+def test_readers_are_not_held_up_by_a_switch_that_waits_for_live_lists(url: str) -> None:
+    """What is popular with an age is written, not yet seen, and locks nobody out."""
+    from recommender.ages import AGE_SCHEMA
+    from recommender.publish import publish
+
+    def ages(item: str) -> pa.Table:
+        return pa.Table.from_pylist(
+            [{"birth_decade": 1980, "rank": 1, "item_id": item, "listeners": 2, "score": 2.0}],
+            AGE_SCHEMA,
+        )
+
+    publish(url, filled_run(url), keep=5, ages=ages("before"))
+    with closing(psycopg2.connect(url)) as worker, worker.cursor() as cursor:
+        cursor.execute("SELECT model_run_id FROM published_run FOR SHARE")
+        second = filled_run(url)
+        publisher = threading.Thread(
+            target=publish, args=(url, second), kwargs={"keep": 5, "ages": ages("after")}
+        )
+        publisher.start()
+        wait_until_attached(url, f"recommendations_{second}")
+        deadline = time.monotonic() + 30
+        while not fetch(url, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "the switch did not wait"
+        assert fetch(url, "SELECT item_id FROM age_popularity") == [("before",)]
+        worker.commit()
+        publisher.join(60)
+    assert fetch(url, "SELECT item_id FROM age_popularity") == [("after",)]
+
+
+def test_going_back_keeps_what_is_popular_with_an_age_now(url: str) -> None:
+    from recommender.ages import AGE_SCHEMA
+    from recommender.publish import publish, roll_back
+
+    publish(url, filled_run(url), keep=5, ages=AGE_SCHEMA.empty_table())
+    row = {"birth_decade": 1980, "rank": 1, "item_id": "t1", "listeners": 2, "score": 2.0}
+    publish(url, filled_run(url), keep=5, ages=pa.Table.from_pylist([row], AGE_SCHEMA))
+    roll_back(url)
+    assert fetch(url, "SELECT item_id FROM age_popularity") == [("t1",)]
+
+
 def test_a_task_that_is_tried_again_replaces_what_it_wrote(url: str) -> None:
     from recommender.publish import publish, table_of, write_task
 

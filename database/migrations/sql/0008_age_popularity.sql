@@ -1,0 +1,116 @@
+-- A year of birth says more of a stranger than nothing: what is popular with those of about the
+-- same age goes between what trends in the user's country and what is popular.
+
+CREATE OR REPLACE FUNCTION fallback_for(p_user text, p_n integer, p_taken text[] DEFAULT '{}')
+RETURNS TABLE (rank integer, item_id text, score double precision, source text, reason text)
+LANGUAGE sql STABLE ROWS 50
+AS $$
+-- Each step runs only as far as the ones before it left room. Scores are decayed popularity
+-- relative to the hottest item of the step: two heats differ by log2 of the ratio of the scores.
+WITH liked AS MATERIALIZED (
+  SELECT a.genre, a.signal / sum(a.signal) OVER () AS share
+    FROM user_genre_affinity AS a
+   WHERE a.user_id = p_user AND a.signal > 0
+   ORDER BY a.signal DESC, a.genre
+   LIMIT 3
+), in_genre AS (
+  SELECT DISTINCT ON (h.item_id) h.item_id, l.genre,
+         l.share * power(2.0::double precision, greatest(h.heat - h.hottest, -1000)) AS score
+    FROM liked AS l
+   CROSS JOIN LATERAL (
+     SELECT t.item_id, t.heat, max(t.heat) OVER () AS hottest
+       FROM (SELECT t.item_id, t.heat
+               FROM item_trends AS t
+               JOIN item_genres AS g ON g.item_id = t.item_id AND g.genre = l.genre
+              WHERE t.country = '' AND t.heat IS NOT NULL
+                AND t.item_id <> ALL (p_taken)
+                AND NOT EXISTS (SELECT FROM user_item_affinity AS k
+                                 WHERE k.user_id = p_user AND k.item_id = t.item_id)
+              ORDER BY t.heat DESC NULLS LAST, t.item_id
+              LIMIT p_n) AS t
+   ) AS h
+   ORDER BY h.item_id, score DESC, l.genre
+), by_genre AS MATERIALIZED (
+  SELECT 1 AS step, c.item_id, c.score, 'genre' AS source,
+         'because you like ' || c.genre AS reason
+    FROM in_genre AS c
+   ORDER BY c.score DESC, c.item_id
+   LIMIT p_n
+), by_country AS MATERIALIZED (
+  SELECT 2 AS step, t.item_id,
+         power(2.0::double precision, greatest(t.heat - max(t.heat) OVER (), -1000)) AS score,
+         'trending' AS source, 'trending in ' || t.country AS reason
+    FROM (SELECT t.item_id, t.heat, t.country
+            FROM item_trends AS t
+           WHERE t.country = (SELECT nullif(u.country, '') FROM users AS u
+                               WHERE u.user_id = p_user)
+             AND t.heat IS NOT NULL
+             AND t.item_id <> ALL (p_taken)
+             AND t.item_id NOT IN (SELECT b.item_id FROM by_genre AS b)
+             AND NOT EXISTS (SELECT FROM user_item_affinity AS k
+                              WHERE k.user_id = p_user AND k.item_id = t.item_id)
+             AND (SELECT count(*) FROM by_genre) < p_n
+           ORDER BY t.heat DESC NULLS LAST, t.item_id
+           LIMIT p_n) AS t
+), nearer AS MATERIALIZED (
+  SELECT b.item_id FROM by_genre AS b UNION ALL SELECT b.item_id FROM by_country AS b
+), by_decade AS MATERIALIZED (
+  SELECT 3 AS step, t.item_id, t.score / max(t.score) OVER () AS score,
+         'popular' AS source, 'popular with your age group' AS reason, t.rank AS position
+    FROM (SELECT a.item_id, a.score, a.rank
+            FROM age_popularity AS a
+           WHERE a.birth_decade = (SELECT u.birth_year / 10 * 10 FROM users AS u
+                                    WHERE u.user_id = p_user)
+             AND a.item_id <> ALL (p_taken)
+             AND a.item_id NOT IN (SELECT n.item_id FROM nearer AS n)
+             AND NOT EXISTS (SELECT FROM user_item_affinity AS k
+                              WHERE k.user_id = p_user AND k.item_id = a.item_id)
+             AND (SELECT count(*) FROM nearer) < p_n
+           ORDER BY a.rank
+           LIMIT p_n) AS t
+), listed AS MATERIALIZED (
+  SELECT n.item_id FROM nearer AS n UNION ALL SELECT b.item_id FROM by_decade AS b
+), by_play AS MATERIALIZED (
+  SELECT 4 AS step, t.item_id,
+         coalesce(power(2.0::double precision, greatest(t.heat - max(t.heat) OVER (), -1000)), 0)
+           AS score,
+         'popular' AS source, 'popular' AS reason
+    FROM (SELECT t.item_id, t.heat
+            FROM item_trends AS t
+           WHERE t.country = ''
+             AND t.item_id <> ALL (p_taken)
+             AND t.item_id NOT IN (SELECT l.item_id FROM listed AS l)
+             AND NOT EXISTS (SELECT FROM user_item_affinity AS k
+                              WHERE k.user_id = p_user AND k.item_id = t.item_id)
+             AND (SELECT count(*) FROM listed) < p_n
+           ORDER BY t.heat DESC NULLS LAST, t.item_id
+           LIMIT p_n) AS t
+), by_release AS MATERIALIZED (
+  SELECT 5 AS step, i.item_id, 0.0::double precision AS score, 'popular' AS source,
+         'new in the catalogue' AS reason,
+         row_number() OVER (ORDER BY i.released_at DESC NULLS LAST, i.item_id) AS position
+    FROM items AS i
+   WHERE i.item_id <> ALL (p_taken)
+     AND NOT EXISTS (SELECT FROM item_trends AS t WHERE t.country = '' AND t.item_id = i.item_id)
+     AND i.item_id NOT IN (SELECT l.item_id FROM listed AS l)
+     AND NOT EXISTS (SELECT FROM user_item_affinity AS k
+                      WHERE k.user_id = p_user AND k.item_id = i.item_id)
+     AND (SELECT count(*) FROM listed) + (SELECT count(*) FROM by_play) < p_n
+   ORDER BY i.released_at DESC NULLS LAST, i.item_id
+   LIMIT p_n
+)
+SELECT (row_number() OVER (ORDER BY c.step, c.score DESC, c.position, c.item_id))::integer AS rank,
+       c.item_id, c.score, c.source, c.reason
+  FROM (SELECT b.*, 0 AS position FROM by_genre AS b
+         UNION ALL SELECT b.*, 0 FROM by_country AS b
+         UNION ALL SELECT b.* FROM by_decade AS b
+         UNION ALL SELECT b.*, 0 FROM by_play AS b
+         UNION ALL SELECT b.* FROM by_release AS b) AS c
+ ORDER BY 1
+ LIMIT greatest(p_n, 0)
+$$;
+COMMENT ON FUNCTION fallback_for(text, integer, text[]) IS
+  'Recommendations without a model: genres the user likes, then what trends in their country, '
+  'then what is popular with those born in their decade, then what is popular, then what is new. '
+  'Leaves out what the user knows, and p_taken. '
+  'score is popularity relative to the hottest of its step.';
