@@ -210,7 +210,7 @@ def write_model(
         )
     metrics = {
         **trained.quality.metrics,
-        "blend": trained.quality.blend,
+        "blend_weights": trained.quality.blend,
         "list_length": round(rows / max(summary.users, 1), 2),
         "rows": rows,
         "similar_rows": similar,
