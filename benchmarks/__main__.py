@@ -9,16 +9,20 @@ from benchmarks import producer
 from benchmarks.backlog import Bench, bench_throughput
 from benchmarks.freshness import bench_freshness
 from benchmarks.growth import bench_growth, bench_sink, bench_straight_line
+from benchmarks.live import bench_fold_in, bench_live_freshness
 from benchmarks.measure import Figure, machine, save, table
 from benchmarks.memory import bench_memory
 from benchmarks.picture import draw
 from benchmarks.poison import bench_poison
 from benchmarks.profile import bench_profile
+from benchmarks.refresh import bench_lists, bench_refresh
+from benchmarks.stock import jdbc_jars
+from benchmarks.training import bench_big, bench_refresh_growth
 from database.migrate import upgrade
 from encore.events import Topics
 from encore.log import configure_logging
 from encore.settings import LogLevel
-from encore.spark import build_session
+from encore.spark import build_session, jar_list
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers
 from encore.stack.own import own_stack
 
@@ -35,8 +39,14 @@ _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
     "poison": lambda bench, _: bench_poison(bench),
     "freshness": lambda bench, _: [*bench_freshness(bench, 500), *bench_freshness(bench, 2000)],
     "memory": lambda bench, options: bench_memory(bench, options.memory_minutes),
+    "refresh": lambda bench, _: bench_refresh(bench),
+    "lists": lambda bench, _: bench_lists(bench),
+    "refresh-growth": lambda bench, _: bench_refresh_growth(bench),
+    "fold-in": lambda bench, _: bench_fold_in(bench),
+    "live-freshness": lambda bench, _: bench_live_freshness(bench),
+    "big": lambda bench, _: bench_big(bench),
 }
-_ON_REQUEST = frozenset({"profile"})  # explains a figure, and is none
+_ON_REQUEST = frozenset({"profile", "big"})  # explains a figure and is none; takes long
 
 
 @contextmanager
@@ -44,7 +54,8 @@ def own_services() -> Iterator[Bench]:
     """Run a broker, a database and a Spark session of the benchmark's own."""
     with own_stack("encore-bench-"):
         upgrade(database_url())
-        spark = build_session("encore-bench", master="local[*]")
+        jars = ",".join([jar_list(), *map(str, jdbc_jars())])
+        spark = build_session("encore-bench", master="local[*]", extra={"spark.jars": jars})
         try:
             yield Bench(spark, kafka_bootstrap_servers(), database_url())
         finally:

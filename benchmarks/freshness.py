@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,11 @@ class Delays:
         return statistics.median(self.seconds)
 
     @property
+    def p95(self) -> float:
+        """Return the 95th percentile."""
+        return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * 0.95))]
+
+    @property
     def p99(self) -> float:
         """Return the 99th percentile."""
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * 0.99))]
@@ -63,7 +68,7 @@ def _figure(name: str, against: str, ours: float, bare: float, target: str) -> F
 
 
 def _whole(bench: Bench, rate: int, probes: int) -> Delays:
-    topics = _topics(bench, f"bench-fresh-{rate}")
+    topics = fresh_topics(bench, f"bench-fresh-{rate}")
     empty_tables(bench)
     settings = load_settings(kafka_topic_prefix=topics.events.removesuffix(".events"))
     reader = connect_postgres(bench.database, application_name="encore-bench")
@@ -79,13 +84,13 @@ def _whole(bench: Bench, rate: int, probes: int) -> Delays:
     with running(bench, settings) as stream:
         stream.start(available_now=False)
         try:
-            return _probe(bench, topics, rate, probes, visible)
+            return delays(bench, topics, rate, probes, {"": visible})[""]
         finally:
             reader.close()
 
 
 def _bare(bench: Bench, rate: int, probes: int) -> Delays:
-    topics = _topics(bench, f"bench-echo-{rate}")
+    topics = fresh_topics(bench, f"bench-echo-{rate}")
     records = (
         bench.spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", bench.bootstrap)
@@ -112,44 +117,49 @@ def _bare(bench: Bench, rate: int, probes: int) -> Delays:
             return [key for key in keys if key.startswith("probe")]
 
         try:
-            return _probe(bench, topics, rate, probes, visible)
+            return delays(bench, topics, rate, probes, {"": visible})[""]
         finally:
             consumer.close()
             query.stop()
 
 
-def _topics(bench: Bench, name: str) -> Topics:
+def fresh_topics(bench: Bench, name: str) -> Topics:
+    """Make topics of a name."""
     topics = Topics.of(name)
     ensure_topics(bench.bootstrap, topics, load_settings(kafka_topic_prefix=name))
     return topics
 
 
-def _probe(bench: Bench, topics: Topics, rate: int, probes: int, visible: Visible) -> Delays:
-    """Send marked events among others, and look until each can be read."""
-    sent: dict[str, float] = {}
-    delays: list[float] = []
+def delays(
+    bench: Bench, topics: Topics, rate: int, probes: int, ways: Mapping[str, Visible]
+) -> dict[str, Delays]:
+    """Send marked events among others, and look until each can be read in each way."""
+    waiting: dict[str, dict[str, float]] = {name: {} for name in ways}
+    found: dict[str, list[float]] = {name: [] for name in ways}
     producer = connect_kafka(bench.bootstrap)
     with _load(bench, topics, rate):
-        deadline = time.monotonic() + _WARM_UP_SECONDS
-        next_probe = deadline
+        next_probe = time.monotonic() + _WARM_UP_SECONDS
         numbers = itertools.count()
-        while len(delays) < probes:
+        while any(len(one) < probes for one in found.values()):
             now = time.monotonic()
-            if now >= next_probe and len(delays) + len(sent) < probes:
+            if now >= next_probe and (number := next(numbers)) < probes:
                 # Times that share no rhythm with the trigger.
-                next_probe = now + 0.137 + 0.0613 * (len(sent) % 3)
-                user = f"probe-{topics.events}-{next(numbers)}"
-                sent[user] = time.monotonic()
+                next_probe = now + 0.137 + 0.0613 * (number % 3)
+                user = f"probe-{topics.events}-{number}"
+                for sent in waiting.values():
+                    sent[user] = time.monotonic()
                 producer.send(topics.events, key=user.encode(), value=_event(user))
                 producer.flush()
-            for user in visible(list(sent)) if sent else visible([]):
-                if user in sent:
-                    delays.append(time.monotonic() - sent.pop(user))
-            if any(now - at > _GIVE_UP_SECONDS for at in sent.values()):
-                raise RuntimeError(f"an event was not to be read within {_GIVE_UP_SECONDS} s")
+            for name, visible in ways.items():
+                sent = waiting[name]
+                for user in visible(list(sent)):
+                    if user in sent:
+                        found[name].append(time.monotonic() - sent.pop(user))
+                if any(now - at > _GIVE_UP_SECONDS for at in sent.values()):
+                    raise RuntimeError(f"an event was not to be read within {_GIVE_UP_SECONDS} s")
             time.sleep(0.002)
     producer.close()
-    return Delays(delays)
+    return {name: Delays(one) for name, one in found.items()}
 
 
 @contextmanager

@@ -24,18 +24,18 @@ SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
 
 def kafka_jars() -> list[Path]:
     """Return the jars of a Kafka broker, fetched if they are not in the cache."""
-    return _fetch("kafka", PROJECT_ROOT / "kafka" / "ivy.xml", "kafka")
+    return fetch_jars("kafka", PROJECT_ROOT / "kafka" / "ivy.xml", "kafka")
 
 
 def spark_jars() -> list[Path]:
     """Return the jars that Spark needs to read Kafka and PySpark does not ship."""
-    return _fetch("spark", PROJECT_ROOT / "spark" / "ivy.xml", "spark")
+    return fetch_jars("spark", PROJECT_ROOT / "spark" / "ivy.xml", "spark")
 
 
 def postgres_archive() -> Path:
     """Return the jar that holds PostgreSQL's binaries for this machine."""
     wanted = postgres_platform(platform.system(), platform.machine())
-    jars = _fetch(f"postgres-{wanted}", PROJECT_ROOT / "database" / "ivy.xml", wanted)
+    jars = fetch_jars(f"postgres-{wanted}", PROJECT_ROOT / "database" / "ivy.xml", wanted)
     return jars[0]
 
 
@@ -62,7 +62,8 @@ def pyspark_home() -> Path:
     return Path(spec.origin).parent
 
 
-def _fetch(name: str, ivy_file: Path, configuration: str) -> list[Path]:
+def fetch_jars(name: str, ivy_file: Path, configuration: str) -> list[Path]:
+    """Return the jars of a configuration of an Ivy file, fetched if they are not in the cache."""
     digest = hashlib.sha256(ivy_file.read_bytes()).hexdigest()[:12]
     folder = cache_home() / "jars" / f"{name}-{digest}"
     if not folder.is_dir():
