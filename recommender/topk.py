@@ -10,6 +10,8 @@ Floats = NDArray[np.float32]
 Indexes = NDArray[np.int64]
 
 BLOCK_BYTES = 64 * 1024 * 1024
+_GROUPS = 4  # times as many as are wanted: the more, the nearer the bound is to the least of them
+_MOST_LIKELY = 8  # times as many as are wanted; where more are equal, the slower way is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,42 @@ def top_k(scores: Floats, k: int) -> tuple[Indexes, Floats]:
     if width == 0:
         empty = (scores.shape[0], 0)
         return np.empty(empty, np.int64), np.empty(empty, np.float32)
+    bound = _bound(scores, width)
+    likely = scores >= bound[:, None]
+    counts = np.count_nonzero(likely, axis=1)
+    few = np.isfinite(bound) & (counts <= _MOST_LIKELY * width)
+    if not few.any():
+        return _partitioned(scores, width)
+    likely[~few] = False
+    rows, columns = np.divmod(np.flatnonzero(likely), scores.shape[1])
+    values = scores[rows, columns]
+    order = np.lexsort((columns, -values, rows))
+    starts = np.cumsum(counts[few]) - counts[few]
+    best = order[starts[:, None] + np.arange(width)]
+    found = np.empty((len(scores), width), np.int64), np.empty((len(scores), width), scores.dtype)
+    found[0][few], found[1][few] = columns[best], values[best]
+    if not few.all():
+        found[0][~few], found[1][~few] = _partitioned(scores[~few], width)
+    return found
+
+
+def _bound(scores: Floats, width: int) -> Floats:
+    """Return for each row a value that at least ``width`` of its columns reach, and not many.
+
+    It is that of the best in one of so many groups of columns: finding it reads the row once, which
+    is several times as fast as putting its columns into order, even by halves.
+    """
+    size = scores.shape[1] // (_GROUPS * width)
+    if size < 2:
+        return np.full(len(scores), -np.inf, np.float32)
+    groups = scores.shape[1] // size
+    best = scores[:, : size * groups].reshape(len(scores), size, groups).max(axis=1)
+    best.partition(groups - width, axis=1)
+    bound: Floats = best[:, groups - width]
+    return bound
+
+
+def _partitioned(scores: Floats, width: int) -> tuple[Indexes, Floats]:
     columns = np.argpartition(-scores, width - 1, axis=1)[:, :width].astype(np.int64)
     _settle_ties(scores, columns)
     values = np.take_along_axis(scores, columns, axis=1)

@@ -41,3 +41,18 @@ def test_top_k_equals_a_full_sort_with_ties_by_number(scores: Floats, k: int) ->
         kept: Indexes = found[np.isfinite(found_values)]
         assert kept.tolist() == [int(item) for item in finite[:k]]
         assert found_values[: len(kept)].tolist() == row[kept].tolist()
+
+
+@pytest.mark.parametrize("distinct", [3, 50, 1_000_000])
+def test_top_k_of_long_rows_equals_a_full_sort_however_many_are_equal(distinct: int) -> None:
+    draws = np.random.default_rng(distinct)
+    scores = draws.integers(0, distinct, (40, 1_000)).astype(np.float32)
+    scores[draws.random(scores.shape) < 0.1] = -np.inf
+    scores[0] = -np.inf
+    scores[1, 7:] = -np.inf  # fewer than are wanted
+    columns, values = top_k(scores, 20)
+    for row, found, found_values in zip(scores, columns, values, strict=True):
+        best = np.lexsort((np.arange(len(row)), -row))[:20]
+        there = np.isfinite(row[best])
+        assert found[there].tolist() == best[there].tolist()
+        assert found_values.tolist() == row[best].tolist()
