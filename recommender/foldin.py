@@ -114,5 +114,6 @@ class HalfStep:
         self, mine: NDArray[np.float64], confidences: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         left = self.gram + mine.T @ (confidences[:, None] * mine)
-        left[np.diag_indices_from(left)] += self.regularization * (len(mine) if self.scaled else 1)
+        diagonal = left.reshape(-1)[:: len(left) + 1]
+        diagonal += self.regularization * (len(mine) if self.scaled else 1)
         return np.asarray(left)

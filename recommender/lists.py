@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
@@ -79,15 +80,7 @@ def list_rows(
             "item_id": ids.take(pa.array(found.items[there])),
             "score": pa.array(found.scores[there], pa.float64()),
             "source": pa.array(np.where(explored, EXPLORE, PERSONAL), pa.string()),
-            "reason": pa.array(
-                [
-                    reason(bundle, because, explored=one)
-                    for because, one in zip(
-                        found.because[there].tolist(), explored.tolist(), strict=True
-                    )
-                ],
-                pa.string(),
-            ),
+            "reason": _reasons(bundle, found.because[there], explored),
         }
     )
 
@@ -96,6 +89,13 @@ def reason(bundle: Bundle, because: int, *, explored: bool) -> str:
     """Put into words which item of the listener speaks for a recommendation."""
     words = NEW_LIKE if explored else PLAYED
     return words.format(title=bundle.catalogue.titles[because])
+
+
+def _reasons(bundle: Bundle, because: Indexes, explored: NDArray[np.bool_]) -> pa.Array:
+    """Put reasons into words, each that occurs once: a block of lists repeats most of them."""
+    kinds, place = np.unique(because * 2 + explored, return_inverse=True)
+    said = [reason(bundle, kind // 2, explored=bool(kind % 2)) for kind in kinds.tolist()]
+    return pa.array(said, pa.string()).take(pa.array(place))
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
