@@ -67,7 +67,7 @@ class Crowd:
             "genres": _batch(genre=genre.unique()),
             "items": _batch(item_id=items, title=_named("Track ", number), artist_id=artist),
             "item_genres": _batch(
-                item_id=items, genre=genre, position=pa.repeat(pa.scalar(1), self.items)
+                item_id=items, genre=genre, position=pa.repeat(pa.scalar(1, pa.int16()), self.items)
             ),
         }
 

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2.extensions
 import pyarrow as pa
 import pyarrow.csv as pacsv
+from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg2 import sql
 
 MEMORY_BYTES = 64 * 1024 * 1024  # beyond it, rows on their way wait on disk
@@ -51,10 +52,13 @@ def _copy_out(
 def copy_in(
     cursor: psycopg2.extensions.cursor, table: sql.Identifier, batch: pa.RecordBatch
 ) -> None:
-    """Append a batch to the columns of a table that have its names. NULL and '' stay apart."""
-    rows = io.BytesIO()
-    pacsv.write_csv(batch, rows, pacsv.WriteOptions(include_header=False))
-    rows.seek(0)
+    """Append a batch to the columns of a table that have its names, whose types are alike.
+
+    Binary takes a fraction of the time of text on both sides. PostgreSQL checks no more than the
+    size of a value, so a ``pa.int64`` is for a bigint, a ``pa.int16`` for a smallint.
+    """
+    encoder = ArrowToPostgresBinaryEncoder(batch.schema)
+    parts = [encoder.write_header(), encoder.write_batch(batch), encoder.finish()]
     columns = sql.SQL(", ").join(map(sql.Identifier, batch.schema.names))
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table, columns)
-    cursor.copy_expert(statement, rows)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, columns)
+    cursor.copy_expert(statement, io.BytesIO(b"".join(parts)))
