@@ -91,7 +91,7 @@ def publish_lists(url: str, lists: dict[str, Sequence[str]]) -> int:
         {
             "model_run_id": [run for _ in rows],
             "user_id": [row[0] for row in rows],
-            "rank": [row[1] for row in rows],
+            "rank": pa.array([row[1] for row in rows], pa.int16()),
             "item_id": [row[2] for row in rows],
             "score": [1.0 - row[1] / 100 for row in rows],
             "source": ["personal" for _ in rows],

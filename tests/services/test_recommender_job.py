@@ -117,6 +117,9 @@ def test_one_machine_alone_makes_the_same_lists_without_spark(url: str) -> None:
     run = train_in_process(url, **ENOUGH)
     ((status, metrics),) = execute(url, "SELECT status, metrics FROM model_runs")
     assert (status, metrics["rows"]) == ("published", USERS * (ITEMS - 8))
+    # What the next run is compared with: the blend's metrics, and its weights beside them.
+    assert {"ndcg@10", "coverage@20"} <= set(metrics["blend"])
+    assert "blend_weights" in metrics
     everyone_has_their_own_half_first(url)
     again = train_in_process(url, **ENOUGH)
     files = "SELECT sha256 FROM model_artifacts WHERE model_run_id = %s AND name = 'items.parquet'"
