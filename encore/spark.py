@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from encore.paths import PROJECT_ROOT, encore_home
 from encore.settings import settings
 from encore.stack.artifacts import pyspark_home, spark_jars
+from encore.stack.class_archive import empty_folder, usable_archive, use_options, write_options
 from encore.stack.java import find_java
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CONF_DIR = PROJECT_ROOT / "spark"
 # that overflows, and the cause of the failure is lost.
 STACK = "-Xss8m"
 DEFAULTS_FILE = CONF_DIR / "spark-defaults.conf"
+LOG_CONFIG = CONF_DIR / "log4j2.properties"
 
 
 def connector_jars() -> list[Path]:
@@ -33,18 +35,20 @@ def spark_submit_command(
     master: str | None = None,
     app_name: str,
     extra_conf: Mapping[str, str] | None = None,
+    archive_to: Path | None = None,
 ) -> list[str]:
     """Return the ``spark-submit`` line of a job, to be run with :func:`spark_environment`.
 
     Every process on the machine can read the line, so no secret may be in it: a job finds the
-    database by itself.
+    database by itself. ``archive_to`` is a file for the classes that are loaded, see
+    :mod:`encore.stack.class_archive`.
     """
     chosen = master or settings().spark_master
     conf = {**_local_address(chosen), **(extra_conf or {})}
     command = [str(pyspark_home() / "bin" / "spark-submit"), "--master", chosen]
     command += ["--name", app_name, "--properties-file", str(DEFAULTS_FILE)]
     command += ["--driver-memory", settings().spark_driver_memory]
-    command += ["--driver-java-options", f"{STACK} -Dencore.app={app_name}"]
+    command += ["--driver-java-options", _driver_options(app_name, chosen, archive_to)]
     command += ["--jars", jar_list()]
     for key, value in conf.items():
         command += ["--conf", f"{key}={value}"]
@@ -56,6 +60,15 @@ def jar_list() -> str:
     return ",".join(str(jar) for jar in connector_jars())
 
 
+def _driver_options(app_name: str, master: str, archive_to: Path | None = None) -> str:
+    options = [STACK, f"-Dencore.app={app_name}", f'"-Dlog4j2.configurationFile={LOG_CONFIG}"']
+    if archive_to:
+        options.append(write_options(archive_to))
+    elif archive := usable_archive(master):
+        options.append(use_options(archive))
+    return " ".join(options)
+
+
 def _local_address(master: str) -> dict[str, str]:
     # A machine's own name need not resolve, and nobody else has to reach a local driver.
     if not master.startswith("local"):
@@ -63,13 +76,16 @@ def _local_address(master: str) -> dict[str, str]:
     return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
 
-def spark_environment() -> dict[str, str]:
-    """Return the variables that a plain ``spark-submit`` needs, to be added to the caller's.
+def spark_environment(master: str | None = None) -> dict[str, str]:
+    """Return the variables that ``spark-submit`` needs, to be added to the caller's.
 
-    Spark's Python workers would otherwise take whichever ``python3`` is on the ``PATH``.
+    They are those of the line of :func:`spark_submit_command` with that master; without one, of a
+    plain line that a person types. Spark's Python workers would otherwise take whichever
+    ``python3`` is on the ``PATH``.
     """
     logs = encore_home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    archived = master is not None and usable_archive(master)
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     python_path = [str(PROJECT_ROOT), *(one for one in inherited if one != str(PROJECT_ROOT))]
     return {
@@ -77,7 +93,7 @@ def spark_environment() -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join(one for one in python_path if one),
-        "SPARK_CONF_DIR": str(CONF_DIR),
+        "SPARK_CONF_DIR": str(empty_folder() if archived else CONF_DIR),
         "SPARK_HOME": str(pyspark_home()),
         "SPARK_SUBMIT_OPTS": f'"-Dencore.logs={logs}"',
     }
@@ -96,12 +112,12 @@ def build_session(
     """
     from pyspark.sql import SparkSession
 
-    os.environ.update(spark_environment())
+    os.environ.update(spark_environment(master))
     conf = {
         **dict(read_properties(DEFAULTS_FILE.read_text(encoding="utf-8"))),
         **_local_address(master),
         "spark.driver.memory": settings().spark_driver_memory,
-        "spark.driver.extraJavaOptions": f"{STACK} -Dencore.app={app_name}",
+        "spark.driver.extraJavaOptions": _driver_options(app_name, master),
         "spark.jars": jar_list(),
         "spark.sql.shuffle.partitions": str(shuffle_partitions),
         **(extra or {}),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from database.engine import transaction
-from encore.settings import Settings, TrainEngine
+from encore.settings import Settings, TrainEngine, settings
 from recommender.runs import APPLICATION_NAME
 
 JOB: Final = Path(__file__).with_name("job.py")
@@ -36,4 +36,4 @@ def training_command(
     if engine is TrainEngine.IMPLICIT:
         return [sys.executable, str(JOB), *arguments], chosen
     command = spark_submit_command(JOB, arguments, app_name=APP_NAME)
-    return command, {**spark_environment(), **chosen}
+    return command, {**spark_environment(settings().spark_master), **chosen}

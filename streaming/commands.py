@@ -36,12 +36,14 @@ def stream(
     ] = False,
 ) -> None:
     """Count events into the feature tables, until stopped."""
+    from encore.settings import settings
     from encore.spark import spark_environment, spark_submit_command
 
     arguments = ["--available-now"] if available_now else []
     arguments += ["--accept-topic-reset"] if accept_topic_reset else []
     command = spark_submit_command(JOB, arguments, app_name="encore-stream")
-    os.execvpe(command[0], command, {**os.environ, **spark_environment()})  # noqa: S606
+    environment = {**os.environ, **spark_environment(settings().spark_master)}
+    os.execvpe(command[0], command, environment)  # noqa: S606
 
 
 @app.command()
@@ -52,8 +54,10 @@ def rebuild(
     source: Annotated[Source, typer.Option("--from", help="What to count from.")] = Source.KAFKA,  # noqa: ARG001 (there is one)
 ) -> None:
     """Count the feature tables anew beside the live ones, and exchange them in one transaction."""
+    from encore.settings import settings
     from encore.spark import spark_environment, spark_submit_command
 
     arguments = [word for name in table or () for word in ("--table", name)]
     command = spark_submit_command(REBUILD, arguments, app_name="encore-rebuild")
-    os.execvpe(command[0], command, {**os.environ, **spark_environment()})  # noqa: S606
+    environment = {**os.environ, **spark_environment(settings().spark_master)}
+    os.execvpe(command[0], command, environment)  # noqa: S606

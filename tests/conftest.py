@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
     from encore.events import Topics
 
+# A JVM that lives for seconds spends most of them compiling.
+QUICK_JVM = "-XX:TieredStopAtLevel=1"
 SERVICE_VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "POSTGRES_PASSWORD")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Point every setting that names a service or a folder at this run's own; return its home."""
+    """Point every setting that names a service or a folder at this run's own; return its home.
+
+    Every JVM that a test starts inherits options for a short life.
+    """
     from encore.settings import Settings, settings
 
     home = tmp_path_factory.mktemp("encore-home")
@@ -34,6 +39,7 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         for name in SERVICE_VARIABLES:
             patch.setenv(name, "")  # goes before .env
         patch.setenv("ENCORE_HOME", str(home))
+        patch.setenv("JDK_JAVA_OPTIONS", QUICK_JVM)
         settings.cache_clear()
         yield home
     settings.cache_clear()

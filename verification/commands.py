@@ -48,7 +48,7 @@ def verify(
     master = settings().spark_master
     here = master if master.startswith("local") else "local[*]"
     command = spark_submit_command(JOB, arguments, app_name="encore-verify", master=here)
-    environment = {**os.environ, **spark_environment()}
+    environment = {**os.environ, **spark_environment(here)}
     environment["SPARK_SUBMIT_OPTS"] += f" {QUICK_JVM}"
     os.execvpe(command[0], command, environment)  # noqa: S606
 

@@ -77,7 +77,11 @@ def _status_table(found: "list[ServiceStatus]") -> Table:
 
 @app.command("fetch")
 def fetch_command() -> None:
-    """Fetch the jars and PostgreSQL's programs that are not in the cache yet."""
+    """Fetch the jars and PostgreSQL's programs that are not in the cache yet.
+
+    Once for each installation, Spark is run for half a minute so that it starts sooner ever after.
+    """
+    from encore.rehearsal import make_archive
     from encore.stack.account import unprivileged_account
     from encore.stack.artifacts import kafka_jars, spark_jars
     from encore.stack.binaries import postgres_home
@@ -85,6 +89,7 @@ def fetch_command() -> None:
     kafka_jars()
     spark_jars()
     postgres_home(unprivileged_account())
+    make_archive()
 
 
 @app.command(

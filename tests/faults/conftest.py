@@ -51,8 +51,6 @@ def make_pipeline(kafka: str, database: str, folder: Path) -> Pipeline:
         "STREAM_MAX_OFFSETS_PER_TRIGGER": "4000",
         "STREAM_TRIGGER_SECONDS": "0.1",
         "SPARK_MASTER": "local[2]",
-        # A short job spends most of its time compiling.
-        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     upgrade(database)
     return Pipeline(env, kafka, database, Topics.of(prefix), folder)
