@@ -68,15 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configure_logging(level=LogLevel.ERROR)
     words = ", ".join(f"{name} {value}" for name, value in machine().items())
     print(words, flush=True)
-    figures: list[Figure] = []
+    options.output.mkdir(parents=True, exist_ok=True)
     with own_services() as bench:
         for part in _needed(options.parts):
             found = _PARTS[part](bench, options)
             print(table(found), flush=True)
-            figures += found
-    options.output.mkdir(parents=True, exist_ok=True)
-    save(figures, options.output / "benchmarks.json")
-    draw(figures, options.output / "benchmarks.svg", words)
+            known = save({part: found}, options.output / "benchmarks.json")
+            drawn = [
+                one for name in _PARTS if name not in _ON_REQUEST for one in known.get(name, ())
+            ]
+            draw(drawn, options.output / "benchmarks.svg", words)
 
 
 def _needed(parts: Sequence[str]) -> list[str]:

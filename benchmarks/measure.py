@@ -6,9 +6,10 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,18 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def save(figures: Sequence[Figure], path: Path) -> None:
-    """Write machine and figures as JSON."""
-    record = {
-        "machine": machine(),
-        "figures": [{**asdict(one), "met": one.met} for one in figures],
-    }
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+def save(parts: Mapping[str, Sequence[Figure]], path: Path) -> dict[str, list[Figure]]:
+    """Write each part's machine and figures as JSON; return those of all parts in the file.
+
+    What the file has of parts that were not measured now stays as it was.
+    """
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for part, figures in parts.items():
+        measured = [{**asdict(one), "met": one.met} for one in figures]
+        kept[part] = {"machine": machine(), "figures": measured}
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return {part: [_figure(one) for one in record["figures"]] for part, record in kept.items()}
+
+
+def _figure(record: Mapping[str, Any]) -> Figure:
+    return Figure(**{one.name: record[one.name] for one in fields(Figure)})

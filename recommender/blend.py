@@ -10,6 +10,7 @@ not computed any more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,8 +21,8 @@ from scipy.special import logsumexp
 from recommender.attributes import Attribute
 from recommender.topk import Floats, Indexes, top_k
 
-ALS, NEIGHBOURS = "als", "neighbours"
-BEST_OF = {ALS: 200, NEIGHBOURS: 100, "trend": 50}  # how many candidates each source gives
+ALS, NEIGHBOURS, TREND = "als", "neighbours", "trend"
+BEST_OF = {ALS: 200, NEIGHBOURS: 100, TREND: 50}  # how many candidates each source gives
 NEAREST = 300  # items by co-listening that an item keeps
 _RIDGE = 1e-3  # keeps weights finite where one feature tells all
 _LEAST_WEIGHT = 0.01  # of the greatest: what is below it changes no order worth its cost
@@ -46,6 +47,12 @@ class Signals:
     def names(self) -> tuple[str, ...]:
         """Name the features, in their order."""
         return (ALS, NEIGHBOURS, *(one.name for one in self.attributes), *self.items)
+
+    @cached_property
+    def trending(self) -> Indexes:
+        """Return all items, those that trend most first, equals by number; none without a trend."""
+        trend = self.items.get(TREND)
+        return np.empty(0, np.int64) if trend is None else np.argsort(-trend, kind="stable")
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,14 @@ def candidates(
     ``als`` (listeners, items) is minus infinity where an item must not be recommended.
     """
     allowed = np.isfinite(als)
-    near = np.asarray((weights.sign() @ signals.neighbours).toarray(), np.float32)
-    sources = [(ALS, als), (NEIGHBOURS, np.where(allowed & (near > 0), near, -np.inf))]
-    if "trend" in signals.items:
-        sources.append(("trend", np.where(allowed, signals.items["trend"], -np.inf)))
-    items = _together([_best(name, scores) for name, scores in sources])
+    near = _near(weights, signals.neighbours) * allowed
+    items = _together(
+        [
+            _best(als, BEST_OF[ALS], above=-np.inf),
+            _best(near, BEST_OF[NEIGHBOURS], above=0.0),
+            _first(signals.trending, allowed, BEST_OF[TREND]),
+        ]
+    )
     there = items != _NONE
     at = np.maximum(items, 0)
     affinities = {one.name: one for one in signals.attributes}
@@ -128,9 +138,35 @@ def learn(found: Candidates, chosen: NDArray[np.bool_]) -> Floats:
     return weights.astype(np.float32)
 
 
-def _best(name: str, scores: Floats) -> Indexes:
-    items, values = top_k(scores, BEST_OF[name])
-    return np.where(np.isfinite(values), items, _NONE)
+def _near(weights: sp.csr_matrix, neighbours: sp.csr_matrix) -> Floats:
+    """Return how like all of a listener's items together each item is (listeners, items).
+
+    The neighbours of all items of a listener stand in one row, an item as often as it is near one
+    of them: making that dense adds them up, in half the time of a sparse product.
+    """
+    picked = neighbours[weights.indices]
+    rows = (picked.data, picked.indices, picked.indptr[weights.indptr])
+    shape = (weights.shape[0], neighbours.shape[1])
+    return np.asarray(sp.csr_matrix(rows, shape).toarray(), np.float32)
+
+
+def _best(scores: Floats, k: int, above: float) -> Indexes:
+    items, values = top_k(scores, k)
+    return np.where(values > above, items, _NONE)
+
+
+def _first(order: Indexes, allowed: NDArray[np.bool_], k: int) -> Indexes:
+    """Return the first k items of an order that each row allows, -1 where it allows fewer."""
+    width = min(2 * k, len(order))
+    open_ = allowed[:, order[:width]]
+    while width < len(order) and (np.count_nonzero(open_, axis=1) < k).any():
+        width = min(2 * width, len(order))
+        open_ = allowed[:, order[:width]]
+    place = np.cumsum(open_, axis=1)
+    rows, columns = np.nonzero(open_ & (place <= k))
+    first = np.full((len(allowed), k), _NONE, np.int64)
+    first[rows, place[rows, columns] - 1] = order[columns]
+    return first
 
 
 def _together(sources: Sequence[Indexes]) -> Indexes:

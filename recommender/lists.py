@@ -80,22 +80,20 @@ def list_rows(
             "item_id": ids.take(pa.array(found.items[there])),
             "score": pa.array(found.scores[there], pa.float64()),
             "source": pa.array(np.where(explored, EXPLORE, PERSONAL), pa.string()),
-            "reason": _reasons(bundle, found.because[there], explored),
+            "reason": pa.array(reasons(bundle, found.because[there], explored), pa.string()),
         }
     )
 
 
-def reason(bundle: Bundle, because: int, *, explored: bool) -> str:
-    """Put into words which item of the listener speaks for a recommendation."""
-    words = NEW_LIKE if explored else PLAYED
-    return words.format(title=bundle.catalogue.titles[because])
+def reasons(bundle: Bundle, because: Indexes, explored: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Put into words which item of the listener speaks for each recommendation.
 
-
-def _reasons(bundle: Bundle, because: Indexes, explored: NDArray[np.bool_]) -> pa.Array:
-    """Put reasons into words, each that occurs once: a block of lists repeats most of them."""
+    What is said more than once is put together once: a block of lists repeats most of it.
+    """
     kinds, place = np.unique(because * 2 + explored, return_inverse=True)
-    said = [reason(bundle, kind // 2, explored=bool(kind % 2)) for kind in kinds.tolist()]
-    return pa.array(said, pa.string()).take(pa.array(place))
+    titles = bundle.catalogue.titles
+    said = [(NEW_LIKE if one % 2 else PLAYED).format(title=titles[one // 2]) for one in kinds]
+    return np.array(said, np.object_)[place]
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

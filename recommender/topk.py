@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Indexes = NDArray[np.int64]
 
-BLOCK_BYTES = 64 * 1024 * 1024
+BLOCK_BYTES = 8 * 1024 * 1024  # more does not stay in the caches
 _GROUPS = 4  # times as many as are wanted: the more, the nearer the bound is to the least of them
 _MOST_LIKELY = 8  # times as many as are wanted; where more are equal, the slower way is taken
 
@@ -52,12 +52,14 @@ def top_k(scores: Floats, k: int) -> tuple[Indexes, Floats]:
         return _partitioned(scores, width)
     likely[~few] = False
     rows, columns = np.divmod(np.flatnonzero(likely), scores.shape[1])
-    values = scores[rows, columns]
-    order = np.lexsort((columns, -values, rows))
-    starts = np.cumsum(counts[few]) - counts[few]
-    best = order[starts[:, None] + np.arange(width)]
-    found = np.empty((len(scores), width), np.int64), np.empty((len(scores), width), scores.dtype)
-    found[0][few], found[1][few] = columns[best], values[best]
+    counts[~few] = 0
+    # Side by side, so that each row is put in order by itself; what fills up comes last.
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    narrow = (len(scores), int(counts.max()))
+    values, at = np.full(narrow, -np.inf, scores.dtype), np.zeros(narrow, np.int64)
+    values[rows, place], at[rows, place] = scores[rows, columns], columns
+    order = np.argsort(-values, axis=1, kind="stable")[:, :width]
+    found = np.take_along_axis(at, order, axis=1), np.take_along_axis(values, order, axis=1)
     if not few.all():
         found[0][~few], found[1][~few] = _partitioned(scores[~few], width)
     return found

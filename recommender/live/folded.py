@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from psycopg2 import extensions
 from threadpoolctl import threadpool_limits
 
 from recommender.artifact import load_bundle
-from recommender.bundle import EXPLORE, PERSONAL, Bundle
-from recommender.lists import reason
+from recommender.bundle import EXPLORE, PERSONAL, Bundle, Lists
+from recommender.lists import reasons
 from recommender.live.listeners import read_listeners
 from recommender.live.lists import MadeList
 from recommender.rules import Rules
@@ -41,22 +43,24 @@ class FoldedLists:
             for start in range(0, len(read.user_ids), size):
                 part = slice(start, start + size)
                 names = read.user_ids[part]
-                made = self.bundle.lists(names, read.weights[part], read.known[part], n)
-                for row, user_id in enumerate(names):
-                    there = np.flatnonzero(made.items[row] >= 0)
-                    explored = made.explored[row, there].tolist()
-                    yield MadeList(
-                        user_id,
-                        [self.bundle.catalogue.ids[item] for item in made.items[row, there]],
-                        made.scores[row, there].tolist(),
-                        [EXPLORE if one else PERSONAL for one in explored],
-                        [
-                            reason(self.bundle, because, explored=one)
-                            for because, one in zip(
-                                made.because[row, there].tolist(), explored, strict=True
-                            )
-                        ],
-                    )
+                lists = self.bundle.lists(names, read.weights[part], read.known[part], n)
+                yield from self._made(names, lists)
+
+    def _made(self, user_ids: Sequence[str], lists: Lists) -> Iterator[MadeList]:
+        there = lists.items >= 0
+        explored = lists.explored[there]
+        item_ids = self._ids[lists.items[there]].tolist()
+        scores = lists.scores[there].tolist()
+        sources = np.where(explored, EXPLORE, PERSONAL).tolist()
+        because = reasons(self.bundle, lists.because[there], explored).tolist()
+        ends = np.cumsum(there.sum(axis=1)).tolist()
+        for user_id, start, end in zip(user_ids, [0, *ends], ends, strict=False):
+            part = slice(start, end)
+            yield MadeList(user_id, item_ids[part], scores[part], sources[part], because[part])
+
+    @cached_property
+    def _ids(self) -> NDArray[np.object_]:
+        return np.array(self.bundle.catalogue.ids, np.object_)
 
 
 def load_folded(

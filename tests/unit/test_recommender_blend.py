@@ -31,6 +31,21 @@ def test_candidates_are_those_of_every_source_each_once_and_never_what_is_not_al
     assert by_item[4] == pytest.approx([(0.5 - 1.625) / 0.96014, 3 / np.sqrt(3)], rel=1e-4)
 
 
+def test_what_trends_most_is_a_candidate_unless_it_is_not_allowed() -> None:
+    # 300 items: 0 trends most, 1 next; nothing is near anything, and ALS knows only two items.
+    trend = np.linspace(1.0, 0.0, 300, dtype=np.float32)
+    als = np.full((2, 300), -np.inf, np.float32)
+    als[0, [7, 250]] = 1.0
+    als[1] = np.arange(300)
+    als[1, :60] = -np.inf
+    signals = Signals(sp.csr_matrix((300, 300), dtype=np.float32), (), {"trend": trend})
+    found = candidates(signals, ["als"], als, having([[0], [1]], 300))
+    allowed = [sorted({item for item in row if item >= 0}) for row in found.items.tolist()]
+    assert allowed[0] == [7, 250]
+    # The best 200 of ALS are 100 to 299, and what trends most of the allowed is 60 to 109.
+    assert allowed[1] == list(range(60, 300))
+
+
 def test_candidates_are_ranked_by_the_weighted_sum_and_short_lists_are_filled_up() -> None:
     items = np.array([[4, 9, -1], [2, -1, -1]])
     features = np.array([[[1, 0], [0, 3], [9, 9]], [[1, 1], [9, 9], [9, 9]]], np.float32)
