@@ -40,6 +40,10 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
             patch.setenv(name, "")  # goes before .env
         patch.setenv("ENCORE_HOME", str(home))
         patch.setenv("JDK_JAVA_OPTIONS", QUICK_JVM)
+        # Test runs side by side (pytest-xdist) would look at the same port at the same moment.
+        beside = 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        for name in ("kafka_port", "postgres_port"):
+            patch.setenv(name.upper(), str(Settings.model_fields[name].default + beside))
         settings.cache_clear()
         yield home
     settings.cache_clear()
