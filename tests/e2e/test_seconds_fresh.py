@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.faults.conftest import make_pipeline
 from tests.faults.inside import event
 from tests.faults.pipeline import Pipeline
 from tests.live import execute, register_someone, wait_until
-from tests.programs import encore, running
+from tests.programs import encore, encore_outcome, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services]
 
@@ -113,6 +114,7 @@ def test_three_likes_of_a_new_genre_bring_it_into_the_top_ten_within_seconds(
             lambda: "Jazz" in top_ten(pipeline.database, listener), "Jazz is there", timeout=30
         )
         took = time.monotonic() - began
+        told = encore_outcome("doctor", "--json", env=pipeline.env)
         assert live.runs
         assert stream.runs
     logging.getLogger(__name__).warning("from the likes to the list: %.2f s", took)
@@ -123,3 +125,14 @@ def test_three_likes_of_a_new_genre_bring_it_into_the_top_ten_within_seconds(
     )
     assert known == []
     assert '"Traceback"' not in live_log.read_text()
+    the_doctor_followed_an_event_to_its_list(told)
+
+
+def the_doctor_followed_an_event_to_its_list(done: "subprocess.CompletedProcess[str]") -> None:
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert [one for one in told["checks"] if not one["well"]] == []
+    names = ["produced", "acknowledged", "read and committed", "folded in", "served"]
+    assert [one["name"] for one in told["hops"]] == names
+    seconds = [one["seconds"] for one in told["hops"]]
+    assert seconds == sorted(seconds)
