@@ -2,7 +2,7 @@
 
 Nearly every record keeps the contract, so that is the fast way: msgspec decodes it into a struct
 whose types carry the bounds of each field, and the few rules beyond single fields are checked on
-whole columns. A record that fails anywhere is judged once more by :mod:`streaming.judge`, which
+whole columns. A record that fails anywhere is judged once more by :mod:`encore.judge`, which
 names what is wrong, or accepts it after all (text given as another JSON type).
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from encore.events import MAX_ID_LENGTH, MAX_RECORD_BYTES, Field, Kind
-from streaming.judge import INT64_MAX, INT64_MIN, Breach, BreachError, Judge
+from encore.judge import INT64_MAX, INT64_MIN, Breach, BreachError, Judge
 
 ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     Kind.TEXT: pa.string(),

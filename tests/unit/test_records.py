@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from encore.events import EVENT_FIELDS, ITEM_FIELDS, USER_FIELDS
+from encore.judge import BreachError, Judge
 from streaming.event_rules import event_rules
-from streaming.judge import BreachError, Judge
 from streaming.records import Decoded, Decoder
 from tests import oracle
 
