@@ -11,7 +11,8 @@ import pyarrow as pa
 from psycopg2 import sql
 
 from recommender.arrow_copy import copy_in, read_table
-from recommender.dataset import POSITIVE, Summary, weight_as_of
+from recommender.dataset import Summary
+from recommender.pairs import POSITIVE, weight_as_of
 
 TABLE: Final = sql.Identifier("age_popularity")
 # What one listener alone plays is not popular with an age group, and nobody else's to know.

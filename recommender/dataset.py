@@ -34,10 +34,7 @@ from pyspark.sql import functions as F
 from database.engine import connect
 from encore.errors import EncoreError
 from recommender.arrow_copy import copy_out
-
-# One definition of a pair's kind, for the summary, the items and the pairs alike.
-DISLIKED: Final = sql.SQL("(a.dislikes > greatest(a.likes - a.unlikes, 0))")
-POSITIVE: Final = sql.SQL("(a.signal > 0 AND NOT {})").format(DISLIKED)
+from recommender.pairs import POSITIVE, decayed, weight_as_of
 
 PAIR_SCHEMA: Final = "user_id string, item int, weight float, past float, relevant boolean"
 READ_SCHEMA: Final = pa.schema(
@@ -140,13 +137,6 @@ def _distinct(column: str) -> sql.Composed:
     )
 
 
-def weight_as_of(moment: sql.Composable, half_life_s: float) -> sql.Composed:
-    """Return what a pair weighs at a moment, as SQL over ``user_item_affinity AS a``."""
-    return sql.SQL("CASE WHEN {} THEN {} ELSE 0 END::float8").format(
-        POSITIVE, _decayed("a.signal", "a.last_at", moment, half_life_s)
-    )
-
-
 def pair_columns(summary: Summary) -> sql.Composed:
     """Return the columns of ``READ_SCHEMA`` as SQL over ``user_item_affinity AS a``."""
     now, split = (
@@ -162,16 +152,9 @@ def pair_columns(summary: Summary) -> sql.Composed:
     ).format(
         weight=weight_as_of(now, summary.half_life_s),
         past=weight_as_of(split, summary.half_life_s),
-        one_play=_decayed("1.0", "a.first_at", split, summary.half_life_s),
+        one_play=decayed("1.0", "a.first_at", split, summary.half_life_s),
         positive=POSITIVE,
         split=split,
-    )
-
-
-def _decayed(signal: str, since: str, moment: sql.Composable, half_life_s: float) -> sql.Composed:
-    # One from after the moment (a clock that runs ahead) stays as it is.
-    return sql.SQL("halved({}, greatest({} - {}, interval '0'), {})").format(
-        sql.SQL(signal), moment, sql.SQL(since), sql.Literal(half_life_s)
     )
 
 

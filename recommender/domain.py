@@ -16,8 +16,9 @@ from psycopg2 import sql
 from encore.errors import EncoreError, UsageError
 from encore.settings import Settings
 from recommender.arrow_copy import copy_out
-from recommender.dataset import DISLIKED, Summary, open_snapshot, summarize
+from recommender.dataset import Summary, open_snapshot, summarize
 from recommender.interactions import DAY_S, Numbers, Split, cells, genre_matrix, split_of
+from recommender.pairs import DISLIKED
 
 _PAIRS = pa.schema(
     [

@@ -6,13 +6,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
 from recommender.arrow_lists import index_lists, number_lists
 from recommender.bundle import EXPLORE, PERSONAL, Bundle
-from recommender.reasons import NEW_LIKE, PLAYED
+from recommender.reasons import reasons
 from recommender.topk import Indexes
 
 LIST_SCHEMA: Final = (
@@ -70,6 +69,7 @@ def list_rows(
     ids = pa.array(bundle.catalogue.ids, pa.string())
     lengths = there.sum(axis=1)
     explored = found.explored[there]
+    said = reasons(bundle.catalogue.titles, found.because[there], explored)
     ranks = np.concatenate([np.arange(1, length + 1) for length in lengths] or [lengths])
     total = int(lengths.sum())
     return pa.RecordBatch.from_pydict(
@@ -80,20 +80,9 @@ def list_rows(
             "item_id": ids.take(pa.array(found.items[there])),
             "score": pa.array(found.scores[there], pa.float64()),
             "source": pa.array(np.where(explored, EXPLORE, PERSONAL), pa.string()),
-            "reason": pa.array(reasons(bundle, found.because[there], explored), pa.string()),
+            "reason": pa.array(said, pa.string()),
         }
     )
-
-
-def reasons(bundle: Bundle, because: Indexes, explored: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """Put into words which item of the listener speaks for each recommendation.
-
-    What is said more than once is put together once: a block of lists repeats most of it.
-    """
-    kinds, place = np.unique(because * 2 + explored, return_inverse=True)
-    titles = bundle.catalogue.titles
-    said = [(NEW_LIKE if one % 2 else PLAYED).format(title=titles[one // 2]) for one in kinds]
-    return np.array(said, np.object_)[place]
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

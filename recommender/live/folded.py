@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from recommender.artifact import load_bundle
 from recommender.bundle import EXPLORE, PERSONAL, Bundle, Lists
-from recommender.lists import reasons
 from recommender.live.listeners import read_listeners
 from recommender.live.lists import MadeList
+from recommender.reasons import reasons
 from recommender.rules import Rules
 
 
@@ -52,7 +52,8 @@ class FoldedLists:
         item_ids = self._ids[lists.items[there]].tolist()
         scores = lists.scores[there].tolist()
         sources = np.where(explored, EXPLORE, PERSONAL).tolist()
-        because = reasons(self.bundle, lists.because[there], explored).tolist()
+        titles = self.bundle.catalogue.titles
+        because = reasons(titles, lists.because[there], explored).tolist()
         ends = np.cumsum(there.sum(axis=1)).tolist()
         for user_id, start, end in zip(user_ids, [0, *ends], ends, strict=False):
             part = slice(start, end)

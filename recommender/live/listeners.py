@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from psycopg2 import extensions, sql
 
 from recommender.arrow_copy import read_table
-from recommender.dataset import weight_as_of
+from recommender.pairs import weight_as_of
 from recommender.topk import Indexes
 
 _PAIRS: Final = pa.schema([("user", pa.string()), ("item", pa.string()), ("weight", pa.float64())])
