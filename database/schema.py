@@ -66,6 +66,12 @@ def _texts(name: str, comment: str) -> Column[object]:
     return Column(name, ARRAY(Text), nullable=False, comment=comment)
 
 
+def _trigrams(name: str, column: str) -> Index:
+    return Index(
+        name, column, postgresql_using="gin", postgresql_ops={column: "gin_trgm_ops"}
+    )  # where the server has pg_trgm
+
+
 def _listening_counts() -> list[Column[object]]:
     return [
         _count("plays", "Plays that ended"),
@@ -105,6 +111,7 @@ ARTISTS = Table(
     METADATA,
     _key("artist_id", "Who"),
     _text("name", "Name"),
+    _trigrams("ix_artists_name_trigrams", "name"),
     comment="Artists of the items. One row an artist.",
 )
 
@@ -138,6 +145,8 @@ ITEMS = Table(
     CheckConstraint("duration_ms > 0", name="duration"),
     Index(None, "artist_id"),
     Index(None, "album_id"),
+    Index("ix_items_latest", text("released_at DESC NULLS LAST"), "item_id"),
+    _trigrams("ix_items_title_trigrams", "title"),
     comment="Items (tracks) as last announced on the items topic. One row an item.",
 )
 
@@ -607,4 +616,39 @@ LIVE_RECOMMENDATIONS = Table(
     ),
     comment="Lists made by `encore live` since the runs, which go before the run's own. One row "
     "a user.",
+)
+
+# --- the REST API -----------------------------------------------------------------------------
+
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    _key("key_id", "Which key: its middle part, no secret"),
+    _text("name", "Whose it is, or what for", nullable=False),
+    _text("role", "read, write (and read) or admin", nullable=False),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of its secret"),
+    Column(
+        "created_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When it was made",
+    ),
+    _time("revoked_at", "When it was revoked; NULL: it counts", nullable=True),
+    CheckConstraint("role IN ('read', 'write', 'admin')", name="role"),
+    comment="Keys of the REST API, of which only digests are kept. One row a key.",
+)
+
+API_WRITES = Table(
+    "api_writes",
+    METADATA,
+    Column("write_id", BigInteger, Identity(), primary_key=True, comment="Number of the call"),
+    _time("called_at", "When it was answered"),
+    _text("key_id", "Key that it was made with", nullable=False),
+    _text("method", "Method of HTTP", nullable=False),
+    _text("path", "What it was made to", nullable=False),
+    Column("status", SmallInteger, nullable=False, comment="Status of the answer"),
+    Column("records", Integer, nullable=False, comment="Records that Kafka acknowledged"),
+    Index(None, "called_at"),
+    comment="Calls of the REST API that write, whatever became of them. One row a call.",
 )

@@ -48,6 +48,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "The stream's books",
         ("stream_offsets", "ingest_audit", "rejected_events", "seen_events", "feature_settings"),
     ),
+    ("The REST API", ("api_keys", "api_writes")),
 )
 _INTRODUCTION = """\
 # Tables

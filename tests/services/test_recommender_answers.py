@@ -150,6 +150,34 @@ def test_disliked_items_are_known_and_their_genre_is_not_liked(music: "Cursor") 
     assert list_for(music, "swede", 2) == [("t6", "trending"), ("t1", "popular")]
 
 
+def test_a_list_of_one_genre_holds_nothing_else_at_any_step(music: "Cursor", url: str) -> None:
+    publish_lists(url, {"folk": ["t1", "t6", "t8"]})
+    assert narrowed(music, "folk", "Folk", []) == ["t6", "t4"]
+    assert narrowed(music, "swede", "Jazz", []) == ["t5", "t1", "t3"]
+    assert narrowed(music, "swede", "Polka", []) == []
+
+
+def test_what_is_excluded_is_left_out_and_the_list_is_filled_up(music: "Cursor", url: str) -> None:
+    publish_lists(url, {"folk": ["t1", "t6", "t8"]})
+    assert narrowed(music, "folk", None, ["t6", "t4"])[:4] == ["t1", "t8", "t5", "t3"]
+
+
+def test_what_a_listener_came_to_know_stays_if_asked_for(music: "Cursor", url: str) -> None:
+    publish_lists(url, {"folk": ["t1", "t2"]})
+    assert narrowed(music, "folk", None, [])[:2] == ["t1", "t4"]
+    assert narrowed(music, "folk", None, [], known=True)[:3] == ["t1", "t2", "t4"]
+
+
+def narrowed(
+    cursor: "Cursor", user: str, genre: str | None, exclude: list[str], *, known: bool = False
+) -> list[str]:
+    cursor.execute(
+        "SELECT item_id FROM recommendations_for(%s, 9, %s, %s, %s) ORDER BY rank",
+        (user, genre, exclude, known),
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
 @pytest.fixture
 def ages(music: "Cursor") -> "Cursor":
     """What the eighties like is not what anyone likes; nobody has listened who was born in 1990."""
