@@ -266,6 +266,37 @@ class Settings(BaseSettings):
         300.0, description="encore live looks for items that came since after this long."
     )
 
+    # --- serving --------------------------------------------------------------------------
+    serve_host: str = Field(
+        "127.0.0.1", description="Address that the API answers on. 0.0.0.0: any."
+    )
+    serve_port: int = Field(
+        8000, ge=0, le=65535, description="Port that the API answers on. 0: a free one."
+    )
+    serve_connections: Count = Field(
+        8, description="Most connections of one API process to PostgreSQL."
+    )
+    serve_timeout_seconds: Seconds = Field(
+        10.0,
+        description="A request that PostgreSQL does not answer in this time is given up (503).",
+    )
+    serve_delivery_seconds: Seconds = Field(
+        10.0,
+        description="Written records that Kafka does not take in this time are given up (503).",
+    )
+    serve_rate_per_second: int = Field(
+        1000, ge=0, description="Most requests of one key, by process (429). 0: no limit."
+    )
+    serve_max_request_bytes: Count = Field(8_388_608, description="A larger body is refused (413).")
+    serve_key_seconds: Seconds = Field(
+        5.0, description="A key that is revoked stops to count within this time."
+    )
+    serve_cors_origins: str = Field(
+        "",
+        description="Pages that may call the API from a browser: origins such as "
+        "https://shop.example, separated by commas. Empty: none.",
+    )
+
     # --- Spark ----------------------------------------------------------------------------
     spark_master: str = Field("local[*]", description="Master for encore stream and train.")
     spark_driver_memory: str = Field(

@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,19 @@ def postgres_url(isolated_settings: Path) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> Iterator[str]:
     """Make an empty database for one test; return its URL."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres_url: str) -> Iterator[str]:
+    """Make an empty database for the tests of one file; return its URL."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def _database(postgres_url: str) -> Iterator[str]:
     from contextlib import closing
     from urllib.parse import urlsplit
 
@@ -95,8 +109,10 @@ def database_url(postgres_url: str) -> Iterator[str]:
         session.autocommit = True
         with session.cursor() as cursor:
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-            _drop_database(cursor, name)
+            try:
+                yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+            finally:
+                _drop_database(cursor, name)
 
 
 def _drop_database(cursor: "extensions.cursor", name: str) -> None:
@@ -120,6 +136,19 @@ def _drop_database(cursor: "extensions.cursor", name: str) -> None:
 @pytest.fixture
 def topics(kafka: str) -> Iterator["Topics"]:
     """Create topics for one test, with the partitions of the settings; return their names."""
+    with _topics(kafka) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_topics(kafka: str) -> Iterator["Topics"]:
+    """Create topics for the tests of one file; return their names."""
+    with _topics(kafka) as made:
+        yield made
+
+
+@contextmanager
+def _topics(kafka: str) -> Iterator["Topics"]:
     from encore.events import Topics
     from encore.settings import settings
     from encore.topics import admin_client, ensure_topics

@@ -37,7 +37,7 @@ def test_every_part_brings_its_commands() -> None:
     commands = ["settings", "up", "down", "status", "env", "psql", "jars", "topics", "fetch"]
     commands += ["migrate", "produce", "replay", "stream", "rebuild", "rejected", "verify"]
     commands += ["train", "live", "recommend", "runs", "rollback", "model", "evaluate", "tune"]
-    commands += ["demo", "soak"]
+    commands += ["demo", "soak", "serve", "keys"]
     listed = {line.split()[0] for line in told.splitlines() if line.startswith("  ")}
     assert set(commands) <= listed
 

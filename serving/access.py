@@ -1,0 +1,142 @@
+"""Who calls, what they may do, and how often: asked before anything else of a request."""
+
+import math
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from serving.keys import Role, same, split
+from serving.limits import Limiter
+from serving.problems import ProblemError
+from serving.reader import Reader
+
+_MOST_KEPT: Final = 10_000
+_FIND: Final = "SELECT role, digest FROM api_keys WHERE key_id = $1 AND revoked_at IS NULL"
+
+_HEADER = APIKeyHeader(
+    name="X-API-Key", scheme_name="key", auto_error=False, description="A key of `encore keys make`"
+)
+_BEARER = HTTPBearer(
+    scheme_name="bearer", auto_error=False, description="The same key as a bearer token"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The key that a request came with."""
+
+    key_id: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    role: Role | None  # None: nobody has such a key, or not any more
+    digest: bytes
+    until: float
+
+
+class Access:
+    """Keys as PostgreSQL knows them, remembered for ``key_seconds``."""
+
+    def __init__(self, reader: Reader, limiter: Limiter, key_seconds: float) -> None:
+        """Take where keys are, and what is allowed to them."""
+        self._reader = reader
+        self._limiter = limiter
+        self._key_seconds = key_seconds
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    async def caller(self, text: str | None, address: str) -> Caller:
+        """Return who a key belongs to.
+
+        Raises:
+            ProblemError: there is no such key (401), it comes too often (429), or PostgreSQL, which
+                would know, is away (503).
+        """
+        parts = split(text) if text else None
+        if parts is None:
+            self._limit(f"address {address}")
+            raise _unknown(given=bool(text))
+        key_id, secret = parts
+        known = await self._find(key_id)
+        if known.role is None or not same(secret, known.digest):
+            self._limit(f"address {address}")
+            raise _unknown(given=True)
+        self._limit(key_id)
+        return Caller(key_id, known.role)
+
+    async def _find(self, key_id: str) -> _Known:
+        now = time.monotonic()
+        known = self._known.get(key_id)
+        if known is not None and now < known.until:
+            return known
+        try:
+            row = await self._reader.row(_FIND, key_id)
+        except ProblemError:
+            # While PostgreSQL is away nobody can revoke a key either: what was known counts on.
+            if known is None:
+                raise
+            return known
+        role, digest = (Role(row["role"]), row["digest"]) if row else (None, b"")
+        known = _Known(role, digest, now + self._key_seconds)
+        self._known[key_id] = known
+        if len(self._known) > _MOST_KEPT:
+            self._known.popitem(last=False)
+        return known
+
+    def _limit(self, who: str) -> None:
+        wait = self._limiter.wait_seconds(who, time.monotonic())
+        if wait:
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "more requests than SERVE_RATE_PER_SECOND allows",
+                retry_after=math.ceil(wait),
+            )
+
+
+def _unknown(*, given: bool) -> ProblemError:
+    said = "the key is unknown or revoked" if given else "a key is needed"
+    return ProblemError(
+        HTTPStatus.UNAUTHORIZED, f"{said}: send X-API-Key, or Authorization: Bearer"
+    )
+
+
+class Needs:
+    """Lets a request pass whose key has at least a role, and notes the key for the log."""
+
+    def __init__(self, role: Role) -> None:
+        """Take the role."""
+        self._role = role
+
+    async def __call__(
+        self,
+        request: Request,
+        key: Annotated[str | None, Security(_HEADER)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+    ) -> Caller:
+        """Return who calls.
+
+        Raises:
+            ProblemError: the key does not count (401), may not do this (403), or comes too often
+                (429).
+        """
+        access: Access = request.app.state.parts.access
+        address = request.client.host if request.client else ""
+        caller = await access.caller(key or (bearer.credentials if bearer else None), address)
+        request.state.caller = caller
+        if not caller.role.allows(self._role):
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN,
+                f"a key with the role {caller.role} may not do this: it takes {self._role}",
+            )
+        return caller
+
+
+READS = Depends(Needs(Role.READ))
+WRITES = Depends(Needs(Role.WRITE))
+ADMINISTERS = Depends(Needs(Role.ADMIN))

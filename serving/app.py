@@ -1,0 +1,147 @@
+"""The API as one ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from encore.settings import Settings
+from serving.access import Access
+from serving.gate import Gate
+from serving.health import Health
+from serving.limits import Limiter
+from serving.measures import Measures
+from serving.parts import Parts
+from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
+from serving.reader import Reader
+from serving.routes import health, items, recommend, users
+from serving.schemas import Problem
+
+PREFIX: Final = "/api/v1"
+_ABOUT: Final = """\
+Recommendations, items and listeners of Encore, and their events into Kafka.
+
+Every call but those of health needs a key (`encore keys make`): as `X-API-Key`, or as a bearer
+token. Errors are problem details (RFC 9457). With 429 and 503 comes `Retry-After`, in s.
+"""
+_MEANING: Final = {
+    400: "A parameter is not as declared: which one",
+    401: "No key, or one that does not count",
+    403: "The role of the key does not allow it",
+    404: "Nobody knows of it",
+    429: "More requests than the key may make",
+    500: "A fault of the server",
+    503: "A part that the answer needs is away, or too slow",
+}
+
+
+def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
+    """Make the application of one process; ``kafka`` is where the brokers are.
+
+    Neither PostgreSQL nor Kafka need be there: it answers 503 until they are.
+    """
+    parts = _parts(settings, database_url, kafka)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await parts.reader.open()
+        try:
+            yield
+        finally:
+            await parts.reader.close()
+
+    app = FastAPI(
+        title="Encore",
+        description=_ABOUT,
+        version=version("encore"),
+        lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # both load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.parts = parts
+    app.include_router(_routes(), prefix=PREFIX)
+    app.exception_handler(ProblemError)(of_problem)
+    app.exception_handler(RequestValidationError)(of_validation)
+    app.exception_handler(HTTPException)(of_http)
+    _let_browsers(app, settings.serve_cors_origins)
+    app.add_middleware(Gate, measures=parts.measures)
+    document = _document(app)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    return app
+
+
+def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
+    reader = Reader(
+        database_url,
+        connections=settings.serve_connections,
+        timeout_seconds=settings.serve_timeout_seconds,
+    )
+    limiter = Limiter(settings.serve_rate_per_second)
+    return Parts(
+        settings=settings,
+        reader=reader,
+        access=Access(reader, limiter, settings.serve_key_seconds),
+        measures=Measures(),
+        health=Health(reader, kafka),
+    )
+
+
+def _routes() -> APIRouter:
+    router = APIRouter()
+    for part in (recommend, items, users, health):
+        router.include_router(part.router)
+    return router
+
+
+def _let_browsers(app: FastAPI, origins: str) -> None:
+    allowed = [one.strip() for one in origins.split(",") if one.strip()]
+    if allowed:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["X-API-Key", "Authorization", "Content-Type"],
+        )
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the problems that each call can end in."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    schemas = document["components"]["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _tell_problems(operation)
+    return document
+
+
+def _tell_problems(operation: dict[str, Any]) -> None:
+    told = operation["responses"]
+    if "HTTPValidationError" in str(told.get("422")):
+        del told["422"]  # FastAPI's own: ours are 400
+    possible = {400, 404, 500, 503}
+    if operation.get("security"):
+        possible |= {401, 403, 429}
+    for status in sorted(possible):
+        answer = {
+            "description": _MEANING.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        if status in (429, 503):
+            answer["headers"] = {
+                "Retry-After": {"description": "In s", "schema": {"type": "integer"}}
+            }
+        told.setdefault(str(status), answer)

@@ -1,0 +1,94 @@
+"""Commands of the API: serve, and its keys."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from encore.stack.endpoints import database_url, kafka_bootstrap_servers
+from serving.keys import Role
+
+app = typer.Typer()
+keys_app = typer.Typer(no_args_is_help=True)
+app.add_typer(keys_app, name="keys", help="Keys of the API: make, list, revoke.")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address. Default: SERVE_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port. Default: SERVE_PORT.")] = None,
+    print_openapi: Annotated[
+        bool, typer.Option("--print-openapi", help="Print the OpenAPI document and exit.")
+    ] = False,
+) -> None:
+    """Answer HTTP requests for recommendations, and take in events, until stopped."""
+    from encore.settings import settings
+    from serving.app import create_app
+
+    if print_openapi:
+        document = create_app(settings(), "", "").openapi()
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    from serving.server import run
+
+    current = settings()
+    run(
+        current,
+        database_url(),
+        kafka_bootstrap_servers(),
+        host=host or current.serve_host,
+        port=current.serve_port if port is None else port,
+    )
+
+
+@keys_app.command("make")
+def make_key(
+    name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.READ,
+) -> None:
+    """Make a key and print it, this once: only its digest is kept."""
+    from database.engine import transaction
+    from serving.keys import make
+
+    with transaction(database_url(), application_name="encore keys") as cursor:
+        made = make(cursor, name, role)
+    typer.echo(made)
+
+
+@keys_app.command("list")
+def list_keys(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the keys there are, and which were revoked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from database.engine import transaction
+    from serving.keys import every
+
+    with transaction(database_url(), application_name="encore keys") as cursor:
+        found = every(cursor)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+        return
+    table = Table("id", "name", "role", "made", "revoked")
+    for one in found:
+        revoked = f"{one.revoked_at:%Y-%m-%d %H:%M:%S}" if one.revoked_at else ""
+        table.add_row(
+            one.key_id, one.name, one.role.value, f"{one.created_at:%Y-%m-%d %H:%M:%S}", revoked
+        )
+    Console().print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="Its id, as `encore keys list` shows it.")],
+) -> None:
+    """Let a key count no more, within SERVE_KEY_SECONDS."""
+    from database.engine import transaction
+    from serving.keys import revoke
+
+    with transaction(database_url(), application_name="encore keys") as cursor:
+        revoke(cursor, key_id)
+    typer.echo(f"{key_id} is revoked")

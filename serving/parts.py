@@ -1,0 +1,28 @@
+"""What the routes of one API process share."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from encore.settings import Settings
+from serving.access import Access
+from serving.health import Health
+from serving.measures import Measures
+from serving.reader import Reader
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts, made once for a process."""
+
+    settings: Settings
+    reader: Reader
+    access: Access
+    measures: Measures
+    health: Health
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the process that a request came to."""
+    parts: Parts = request.app.state.parts
+    return parts

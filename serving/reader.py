@@ -1,0 +1,104 @@
+"""Reading from PostgreSQL: a pool of connections whose statements stay prepared.
+
+A pool opens connections when they are needed, so the API starts without PostgreSQL, and answers
+again as soon as PostgreSQL does.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+from asyncpg import exceptions
+
+from encore.log import get_logger
+from serving.problems import ProblemError, away
+
+log = get_logger("serving")
+
+APPLICATION_NAME: Final = "encore serve"
+_CONNECT_SECONDS: Final = 5.0
+# What time may heal: no connection, none left, shut down, starting, a query given up.
+_MAY_PASS: Final = (
+    OSError,
+    TimeoutError,
+    exceptions.PostgresConnectionError,
+    exceptions.OperatorInterventionError,
+    exceptions.InsufficientResourcesError,
+    exceptions.InvalidAuthorizationSpecificationError,
+    exceptions.InvalidCatalogNameError,
+    exceptions.InterfaceError,
+)
+_LACKS = (exceptions.UndefinedTableError, exceptions.UndefinedFunctionError)
+
+
+class Reader:
+    """Connections to PostgreSQL, opened within a running loop."""
+
+    def __init__(self, url: str, *, connections: int, timeout_seconds: float) -> None:
+        """Take where the database is, and how long an answer is waited for."""
+        self._url = url
+        self._connections = connections
+        self._timeout = timeout_seconds
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Make the pool, without a connection yet."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            timeout=min(_CONNECT_SECONDS, self._timeout),
+            command_timeout=self._timeout,
+            server_settings={"application_name": APPLICATION_NAME, "timezone": "UTC"},
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def rows(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Return the rows of a statement.
+
+        Raises:
+            ProblemError: PostgreSQL is away, or does not answer in time.
+        """
+        try:
+            async with self._open_pool().acquire(timeout=self._timeout) as connection:
+                return await connection.fetch(statement, *values)
+        except (*_MAY_PASS, *_LACKS) as error:
+            raise _problem(error) from None
+
+    async def row(self, statement: str, *values: object) -> asyncpg.Record | None:
+        """Return the first row of a statement, if there is one."""
+        found = await self.rows(statement, *values)
+        return found[0] if found else None
+
+    async def write_rows(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each row, all or none.
+
+        Raises:
+            ProblemError: PostgreSQL is away, or does not answer in time.
+        """
+        try:
+            async with self._open_pool().acquire(timeout=self._timeout) as connection:
+                await connection.executemany(statement, rows)
+        except (*_MAY_PASS, *_LACKS) as error:
+            raise _problem(error) from None
+
+    def _open_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        if self._pool is None:
+            raise away("the API is starting")
+        return self._pool
+
+
+def _problem(error: Exception) -> ProblemError:
+    log.warning("PostgreSQL does not answer", because=f"{type(error).__name__}: {error}")
+    if isinstance(error, _LACKS):
+        return away("the database lacks tables: `encore migrate` makes them")
+    return away("PostgreSQL does not answer")
+
+
+def plain(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Return rows as dictionaries."""
+    return [dict(one) for one in rows]

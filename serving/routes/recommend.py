@@ -1,0 +1,69 @@
+"""Recommendations from PostgreSQL."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from encore.events import MAX_ID_LENGTH
+from serving.access import READS
+from serving.parameters import MOST, Count, Genre, UserId
+from serving.parts import parts_of
+from serving.problems import bad_request
+from serving.recommending import Ask, of_cursor, recommendations
+from serving.rendering import answer
+from serving.schemas import Recommendations
+
+router = APIRouter(tags=["recommendations"], dependencies=[READS])
+
+_Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
+
+
+@router.get("/recommend/{user}", response_model=Recommendations)
+async def recommend(
+    request: Request,
+    user: UserId,
+    n: Count = 10,
+    offset: Annotated[
+        int, Query(description="How many of the list to leave out first.", ge=0, le=MOST)
+    ] = 0,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="`next` of the answer before: goes on behind it, without showing an item "
+            "twice. Send the other parameters as before, without offset.",
+            max_length=65_536,
+        ),
+    ] = None,
+    genre: Genre = None,
+    exclude: Annotated[
+        list[_Id] | None,
+        Query(description="Items to leave out. May be given again.", max_length=MOST),
+    ] = None,
+    exclude_known: Annotated[
+        bool,
+        Query(description="Whether what the listener has come to know is left out."),
+    ] = True,
+    max_per_artist: Annotated[
+        int, Query(description="Most items of one artist. 0: any number.", ge=0, le=MOST)
+    ] = 0,
+    max_per_genre: Annotated[
+        int, Query(description="Most items of one main genre. 0: any number.", ge=0, le=MOST)
+    ] = 0,
+) -> Response:
+    """Say what to recommend to a listener, known or not: as `recommendations_for` in SQL."""
+    if cursor is not None and offset:
+        raise bad_request("offset", "does not go with a cursor")
+    ask = Ask(
+        user,
+        n,
+        offset,
+        genre,
+        exclude or (),
+        exclude_known,
+        max_per_artist,
+        max_per_genre,
+        of_cursor(cursor) if cursor is not None else (),
+    )
+    return answer(await recommendations(parts_of(request).reader, ask))

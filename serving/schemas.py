@@ -1,0 +1,249 @@
+"""What the API's answers look like: the models that its OpenAPI document shows.
+
+Answers are made by hand and not validated by these again; tests hold the two together.
+"""
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of a request, or with one record of many."""
+
+    field: str | None = None
+    message: str | None = None
+    position: int | None = Field(None, description="Number of the record, from 0")
+    event_id: str | None = None
+    reason: str | None = Field(None, description="As in docs/events.md")
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str
+    errors: list[FieldError] = []
+
+
+class Hello(BaseModel):
+    """Who answers."""
+
+    name: str
+    version: str
+
+
+class Live(BaseModel):
+    """That the process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(BaseModel):
+    """Whether the API can do all that it is for, and which part is away if not."""
+
+    status: Literal["ready", "not ready"]
+    parts: dict[str, str]
+
+
+class Item(BaseModel):
+    """An item. What nobody announced of it is null."""
+
+    item_id: str
+    title: str | None
+    artist_id: str | None
+    artist: str | None
+    album_id: str | None
+    album: str | None
+    genres: list[str]
+    duration_ms: int | None
+    released_at: datetime | None
+
+
+class Recommended(BaseModel):
+    """One entry of a list."""
+
+    rank: int
+    score: float
+    source: str = Field(description="personal, explore, genre, trending or popular")
+    reason: str
+    model_run_id: int | None = Field(description="The run whose model put it there, if one did")
+    item: Item
+
+
+class Recommendations(BaseModel):
+    """A listener's list as of now."""
+
+    user_id: str
+    known: bool = Field(description="Whether anything is known of the listener")
+    model_run_id: int | None = Field(description="The published run")
+    algorithm: str | None
+    published_at: datetime | None = Field(description="When the run was published")
+    data_to: datetime | None = Field(description="Newest event that the run knows")
+    made_by: Literal["run", "live"] | None = Field(
+        description="What made the personal part: the run, or `encore live` since"
+    )
+    made_at: datetime | None = Field(description="When the personal part was made")
+    recommendations: list[Recommended]
+    next: str | None = Field(description="`cursor` of the next page; null on the last")
+
+
+class ItemPage(BaseModel):
+    """Some of the items, in order."""
+
+    items: list[Item]
+    offset: int
+    more: bool = Field(description="Whether there are more behind them")
+
+
+class SimilarItem(BaseModel):
+    """An item that is like another."""
+
+    rank: int
+    score: float
+    source: str = Field(description="What says so first: factors, co-listening or text")
+    item: Item
+
+
+class Similar(BaseModel):
+    """What is like an item, by the published run."""
+
+    item_id: str
+    model_run_id: int | None
+    similar: list[SimilarItem]
+
+
+class TrendingItem(BaseModel):
+    """An item that is played now."""
+
+    rank: int
+    score: float = Field(description="Decayed sum of signals as of now, in complete plays")
+    item: Item
+
+
+class Trending(BaseModel):
+    """What trends, everywhere or in one country, of all genres or one."""
+
+    genre: str | None
+    country: str | None
+    items: list[TrendingItem]
+
+
+class PopularItem(BaseModel):
+    """An item that was played much."""
+
+    rank: int
+    plays: int
+    completes: int
+    skips: int
+    likes: int
+    item: Item
+
+
+class Popular(BaseModel):
+    """What was played most, by whole days of event time (UTC)."""
+
+    genre: str | None
+    days: int
+    since: date
+    items: list[PopularItem]
+
+
+class User(BaseModel):
+    """A listener as announced. All but the id is null where only events are known of them."""
+
+    user_id: str
+    announced: bool
+    name: str | None
+    birth_year: int | None
+    gender: str | None
+    city: str | None
+    country: str | None
+    time_zone: str | None
+    device: str | None
+    level: str | None
+    registered_at: datetime | None
+    updated_at: datetime | None
+
+
+class Activity(BaseModel):
+    """What a listener did, in total."""
+
+    events: int
+    plays: int
+    completes: int
+    skips: int
+    likes: int
+    dislikes: int
+    playlist_adds: int
+    minutes_played: float
+    skip_rate: float | None
+    sessions: int
+    active_days: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+class GenreAffinity(BaseModel):
+    """What a listener gave a genre, decayed to now, in complete plays."""
+
+    genre: str
+    signal: float
+    plays: int
+    likes: int
+
+
+class ArtistAffinity(BaseModel):
+    """What a listener gave an artist, decayed to now, in complete plays."""
+
+    artist_id: str
+    artist: str | None
+    signal: float
+    plays: int
+    likes: int
+
+
+class Features(BaseModel):
+    """What is known of a listener's taste and activity."""
+
+    user_id: str
+    activity: Activity | None
+    genres: list[GenreAffinity]
+    artists: list[ArtistAffinity]
+
+
+class Heard(BaseModel):
+    """What a listener did with an item."""
+
+    signal: float = Field(description="As of the last event, in complete plays")
+    plays: int
+    completes: int
+    skips: int
+    likes: int
+    unlikes: int
+    dislikes: int
+    playlist_adds: int
+    first_at: datetime
+    last_at: datetime
+    item: Item
+
+
+class History(BaseModel):
+    """What a listener did, the newest first: an entry an item."""
+
+    user_id: str
+    history: list[Heard]
+    offset: int
+    more: bool
+
+
+class Known(BaseModel):
+    """The items that a listener knows, and that are not recommended to them, in order of id."""
+
+    user_id: str
+    item_ids: list[str]
+    offset: int
+    more: bool

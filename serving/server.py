@@ -1,0 +1,74 @@
+"""The process that answers: uvicorn, until SIGTERM or Ctrl-C."""
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from encore.errors import EncoreError, ServiceUnavailableError
+from encore.log import get_logger
+from encore.settings import Settings, redacted
+from encore.stack.endpoints import redact_url
+from serving.app import create_app
+
+log = get_logger("serving")
+
+
+def run(settings: Settings, database_url: str, kafka: str, *, host: str, port: int) -> None:
+    """Answer requests until stopped.
+
+    Raises:
+        EncoreError: the port is taken, or PostgreSQL lacks tables.
+    """
+    _check_tables(database_url)
+    listening = _listen(host, port)
+    place = "http://{}:{}".format(*listening.getsockname()[:2])
+    log.info("settings", **redacted(settings))
+    log.info("starting", at=place, database=redact_url(database_url), kafka=kafka)
+    with listening:
+        uvicorn.Server(config(create_app(settings, database_url, kafka))).run(sockets=[listening])
+    log.info("stopped")
+
+
+def config(app: FastAPI) -> uvicorn.Config:
+    """Return how uvicorn runs an application: quick, quiet, and without naming itself."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _check_tables(database_url: str) -> None:
+    """Say at once that tables are lacking; without PostgreSQL that is said when it is back."""
+    from database.engine import connect
+    from database.migrate import pending
+
+    try:
+        connect(database_url).close()
+    except ServiceUnavailableError as error:
+        log.warning("PostgreSQL is away: answers are 503 until it is there", because=str(error))
+        return
+    if pending(database_url):
+        raise EncoreError("the database lacks tables. Bring it up to date with `encore migrate`.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise EncoreError(
+            f"nothing can listen at {host}:{port} ({error.strerror}). Give another --port, or "
+            "--port 0 for a free one."
+        ) from None
+    return listening
