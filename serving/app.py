@@ -14,15 +14,18 @@ from starlette.middleware.cors import CORSMiddleware
 
 from encore.settings import Settings
 from serving.access import Access
+from serving.contract import event_intake, item_intake, user_intake
 from serving.gate import Gate
 from serving.health import Health
+from serving.journal import Journal
 from serving.limits import Limiter
 from serving.measures import Measures
 from serving.parts import Parts
 from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
 from serving.reader import Reader
-from serving.routes import health, items, recommend, users
+from serving.routes import health, items, recommend, users, writing
 from serving.schemas import Problem
+from serving.writer import Writer
 
 PREFIX: Final = "/api/v1"
 _ABOUT: Final = """\
@@ -52,10 +55,13 @@ def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await parts.reader.open()
+        await parts.journal.open()
         try:
             yield
         finally:
+            await parts.journal.close()
             await parts.reader.close()
+            parts.writer.close()
 
     app = FastAPI(
         title="Encore",
@@ -72,7 +78,7 @@ def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
     app.exception_handler(RequestValidationError)(of_validation)
     app.exception_handler(HTTPException)(of_http)
     _let_browsers(app, settings.serve_cors_origins)
-    app.add_middleware(Gate, measures=parts.measures)
+    app.add_middleware(Gate, measures=parts.measures, journal=parts.journal)
     document = _document(app)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app
@@ -84,6 +90,7 @@ def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
         connections=settings.serve_connections,
         timeout_seconds=settings.serve_timeout_seconds,
     )
+    topics = settings.topics
     limiter = Limiter(settings.serve_rate_per_second)
     return Parts(
         settings=settings,
@@ -91,12 +98,19 @@ def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
         access=Access(reader, limiter, settings.serve_key_seconds),
         measures=Measures(),
         health=Health(reader, kafka),
+        writer=Writer(kafka, settings),
+        journal=Journal(reader),
+        events=event_intake(
+            topics.events, round(settings.stream_future_tolerance_minutes * 60_000)
+        ),
+        items=item_intake(topics.items),
+        users=user_intake(topics.users),
     )
 
 
 def _routes() -> APIRouter:
     router = APIRouter()
-    for part in (recommend, items, users, health):
+    for part in (recommend, items, users, writing, health):
         router.include_router(part.router)
     return router
 

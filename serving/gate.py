@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from encore.log import get_logger
+from serving.journal import Journal
 from serving.measures import Measures
 from serving.problems import ProblemError, response
 
@@ -28,10 +29,11 @@ _BROKEN: Final = ProblemError(
 class Gate:
     """Counts requests, adds the headers of security, and keeps what breaks inside."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures, journal: Journal) -> None:
         """Take what is inside."""
         self._app = app
         self._measures = measures
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -39,6 +41,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         status = 0
+        scope.setdefault("state", {})
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -58,6 +61,15 @@ class Gate:
         finally:
             seconds = time.perf_counter() - began
             self._measures.end(_method(scope), _route(scope), status, seconds)
+            self._log_write(scope, status)
+
+    def _log_write(self, scope: Scope, status: int) -> None:
+        state = scope["state"]
+        if state.get("writes"):
+            records = state.get("records", 0)
+            self._journal.note(
+                state["caller"].key_id, scope["method"], scope["path"], status, records
+            )
 
 
 def _route(scope: Scope) -> str:

@@ -6,9 +6,12 @@ from starlette.requests import Request
 
 from encore.settings import Settings
 from serving.access import Access
+from serving.contract import Intake
 from serving.health import Health
+from serving.journal import Journal
 from serving.measures import Measures
 from serving.reader import Reader
+from serving.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Parts:
     access: Access
     measures: Measures
     health: Health
+    writer: Writer
+    journal: Journal
+    events: Intake
+    items: Intake
+    users: Intake
 
 
 def parts_of(request: Request) -> Parts:

@@ -15,7 +15,6 @@ class FieldError(BaseModel):
     field: str | None = None
     message: str | None = None
     position: int | None = Field(None, description="Number of the record, from 0")
-    event_id: str | None = None
     reason: str | None = Field(None, description="As in docs/events.md")
 
 
@@ -247,3 +246,20 @@ class Known(BaseModel):
     item_ids: list[str]
     offset: int
     more: bool
+
+
+class Accepted(BaseModel):
+    """What became of records: those that keep the contract are acknowledged by Kafka."""
+
+    accepted: int
+    rejected: int
+    errors: list[FieldError] = Field(description="What is wrong with each of the rejected")
+
+
+class Preferred(BaseModel):
+    """The event that says so, acknowledged by Kafka."""
+
+    event_id: str
+    event_type: str
+    user_id: str
+    item_id: str

@@ -1,6 +1,9 @@
 """The process that answers: uvicorn, until SIGTERM or Ctrl-C."""
 
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,8 +29,19 @@ def run(settings: Settings, database_url: str, kafka: str, *, host: str, port: i
     log.info("settings", **redacted(settings))
     log.info("starting", at=place, database=redact_url(database_url), kafka=kafka)
     with listening:
-        uvicorn.Server(config(create_app(settings, database_url, kafka))).run(sockets=[listening])
+        _Server(config(create_app(settings, database_url, kafka))).run(sockets=[listening])
     log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Ends when asked to as a job that is done, and not by the signal that asked."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as the wish to end."""
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, self.handle_exit)
+        yield
 
 
 def config(app: FastAPI) -> uvicorn.Config:

@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import uvicorn
+from kafka import KafkaConsumer, TopicPartition
 
 from database.engine import transaction
 from encore.settings import load_settings
+from encore.topics import end_offsets
 from serving.app import PREFIX, create_app
 from serving.keys import Role, make
 from serving.server import config
@@ -131,3 +133,21 @@ def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> Non
         assert thread.is_alive(), "the server ended at once"
         assert time.monotonic() < deadline, "the server does not start"
         time.sleep(0.005)
+
+
+def read_topic(bootstrap: str, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+    """Return key and value of every record of a topic, partition by partition."""
+    ends = {TopicPartition(*place): end for place, end in end_offsets(bootstrap, [topic]).items()}
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    found = []
+    try:
+        consumer.assign(list(ends))
+        consumer.seek_to_beginning(*ends)
+        deadline = time.monotonic() + 60
+        while any(consumer.position(place) < end for place, end in ends.items()):
+            assert time.monotonic() < deadline, "not everything could be read back"
+            for records in consumer.poll(timeout_ms=500).values():
+                found += [(one.key, one.value) for one in records]
+    finally:
+        consumer.close()
+    return found

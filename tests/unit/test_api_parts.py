@@ -6,13 +6,25 @@ import sys
 
 import pytest
 
+from encore.events import EVENT_TYPES, Reason
 from encore.settings import load_settings
 from serving.app import create_app
+from serving.bodies import records_of
+from serving.contract import EVENT_BODY, event_intake, item_intake, take
 from serving.keys import Role, digest, same, split
 from serving.limits import Limiter
 from serving.problems import ProblemError
 from serving.recommending import of_cursor, to_cursor
 
+NOW_MS = 1_780_000_000_000
+EVENT = {
+    "event_id": "0d6b1f60-5c1e-4c7e-9a53-0a4d8f0f8a11",
+    "schema_version": 1,
+    "event_type": "like",
+    "event_ts": NOW_MS,
+    "user_id": "u1",
+    "item_id": "t1",
+}
 KEY_ID, SECRET = "0123abcd", "5" * 64
 
 
@@ -104,3 +116,71 @@ def test_the_document_is_printed_without_services_and_without_loading_spark() ->
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert "/api/v1/recommend/{user}" in json.loads(done.stdout)["paths"]
+
+
+def test_a_body_is_one_record_an_array_or_one_a_line() -> None:
+    assert records_of(b' {"a": 1} ', "application/json") == [b'{"a": 1}']
+    assert records_of(b'[{"a":1}, 2]', "application/json; charset=utf-8") == [b'{"a":1}', b"2"]
+    assert records_of(b'{"a":1}\r\n\n{"a":', "application/x-ndjson") == [b'{"a":1}', b'{"a":']
+    assert records_of(b'{"a":1}', "") == [b'{"a":1}']
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"\n\n", "application/x-ndjson", 400),
+        (b"a=1", "application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_a_body_that_holds_no_record_is_refused(body: bytes, media: str, status: int) -> None:
+    with pytest.raises(ProblemError) as caught:
+        records_of(body, media)
+    assert caught.value.status == status
+
+
+def test_each_record_is_judged_by_the_contract_and_told_by_its_position() -> None:
+    def event(**changes: object) -> bytes:
+        return json.dumps(EVENT | changes).encode()
+
+    taken = take(
+        event_intake("events", 300_000),
+        [
+            event(),
+            event(event_type="listen", duration_ms=1000),
+            b"[]",
+            event(user_id="u" * 129),
+            event(event_ts=NOW_MS + 300_001),
+            event(event_id=7, query="what nobody reads"),
+            event(user_id=17, more="unknown fields are ignored"),
+        ],
+        NOW_MS,
+    )
+    assert [key for key, _ in taken.records] == [b"u1", b"17"]
+    assert taken.errors == [
+        {"position": 1, "reason": Reason.MISSING, "field": "ms_played"},
+        {"position": 2, "reason": Reason.MALFORMED_JSON, "field": None},
+        {"position": 3, "reason": Reason.TOO_LONG, "field": "user_id"},
+        {"position": 4, "reason": Reason.IN_THE_FUTURE, "field": "event_ts"},
+        {"position": 5, "reason": Reason.NOT_ALLOWED, "field": "event_id"},
+    ]
+
+
+def test_an_item_is_keyed_by_its_id() -> None:
+    value = b'{"item_id":"t1","schema_version":1,"title":"One"}'
+    assert take(item_intake("items"), [value], NOW_MS).records == [(b"t1", value)]
+
+
+def test_the_document_shows_the_contract() -> None:
+    one = EVENT_BODY["requestBody"]["content"]["application/json"]["schema"]["anyOf"][0]
+    assert one["required"] == ["event_id", "schema_version", "event_type", "event_ts", "user_id"]
+    assert one["properties"]["event_type"]["enum"] == [kind.name for kind in EVENT_TYPES]
+    assert one["properties"]["lat"] == {
+        "type": "number",
+        "description": "Latitude (degrees)",
+        "minimum": -90,
+        "maximum": 90,
+    }

@@ -1,0 +1,173 @@
+"""Writing: events, items and listeners into Kafka, never straight into PostgreSQL."""
+
+import time
+import uuid
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from encore.events import SCHEMA_VERSION, UUID_PATTERN
+from serving.access import WRITES
+from serving.bodies import read_body, records_of
+from serving.contract import EVENT_BODY, ITEM_BODY, USER_BODY, Intake, Taken, take
+from serving.parameters import ItemId, UserId
+from serving.parts import Parts, parts_of
+from serving.problems import MEDIA_TYPE, ProblemError
+from serving.rendering import answer
+from serving.schemas import Accepted, Preferred, Problem
+
+router = APIRouter(tags=["writing"], dependencies=[WRITES])
+
+
+def _problem(description: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    413: _problem("The body is larger than SERVE_MAX_REQUEST_BYTES"),
+    415: _problem("The body is neither JSON nor NDJSON"),
+    422: _problem("No record keeps the contract: what is wrong with each"),
+}
+_EventId = Annotated[
+    str | None,
+    Query(
+        description="Id of the event, a UUID. Give one to be able to send the call again: it "
+        "counts once.",
+        pattern=UUID_PATTERN,
+    ),
+]
+
+
+@router.post(
+    "/events",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Accepted,
+    responses=_RESPONSES,
+    openapi_extra=EVENT_BODY,
+)
+async def events(request: Request) -> Response:
+    """Take in events: one, an array, or NDJSON (`docs/events.md` says what an event is).
+
+    202 says that Kafka has acknowledged every event that keeps the contract, and names the others
+    by position. An event that is sent again counts once, by its `event_id`.
+    """
+    return await _take_in(request, parts_of(request).events)
+
+
+@router.post(
+    "/items",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Accepted,
+    responses=_RESPONSES,
+    openapi_extra=ITEM_BODY,
+)
+async def items(request: Request) -> Response:
+    """Announce items: one, an array, or NDJSON. The whole item is replaced."""
+    return await _take_in(request, parts_of(request).items)
+
+
+@router.post(
+    "/users",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Accepted,
+    responses=_RESPONSES,
+    openapi_extra=USER_BODY,
+)
+async def users(request: Request) -> Response:
+    """Announce listeners: one, an array, or NDJSON. Whatever was known of one is replaced."""
+    return await _take_in(request, parts_of(request).users)
+
+
+@router.put(
+    "/preference/{user}/{item_id}", status_code=HTTPStatus.ACCEPTED, response_model=Preferred
+)
+async def prefer(
+    request: Request,
+    user: UserId,
+    item_id: ItemId,
+    kind: Annotated[
+        Literal["like", "dislike"], Query(description="Whether it is liked or disliked.")
+    ] = "like",
+    event_id: _EventId = None,
+) -> Response:
+    """Say that a listener likes or dislikes an item: an event of that type, happening now."""
+    return await _happen(request, kind, user, item_id, event_id)
+
+
+@router.delete(
+    "/preference/{user}/{item_id}", status_code=HTTPStatus.ACCEPTED, response_model=Preferred
+)
+async def unlike(
+    request: Request, user: UserId, item_id: ItemId, event_id: _EventId = None
+) -> Response:
+    """Take a like back: an event `unlike`, happening now."""
+    return await _happen(request, "unlike", user, item_id, event_id)
+
+
+async def _take_in(request: Request, intake: Intake) -> Response:
+    parts = parts_of(request)
+    body = await read_body(request, parts.settings.serve_max_request_bytes)
+    values = records_of(body, request.headers.get("content-type", ""))
+    taken = await parts.writer.run(partial(_deliver, parts, intake, values))
+    request.state.records = len(taken.records)
+    return answer(
+        {
+            "accepted": len(taken.records),
+            "rejected": len(taken.errors),
+            "errors": taken.errors,
+        },
+        HTTPStatus.ACCEPTED,
+    )
+
+
+async def _happen(
+    request: Request, event_type: str, user: str, item: str, event_id: str | None
+) -> Response:
+    parts, now_ms = parts_of(request), _now_ms()
+    event = {
+        "event_id": event_id or str(uuid.uuid4()),
+        "schema_version": SCHEMA_VERSION,
+        "event_type": event_type,
+        "event_ts": now_ms,
+        "produced_ts": now_ms,
+        "user_id": user,
+        "item_id": item,
+    }
+    await parts.writer.run(partial(_deliver, parts, parts.events, [orjson.dumps(event)]))
+    request.state.records = 1
+    return answer(
+        {name: event[name] for name in ("event_id", "event_type", "user_id", "item_id")},
+        HTTPStatus.ACCEPTED,
+    )
+
+
+def _deliver(parts: Parts, intake: Intake, values: list[bytes]) -> Taken:
+    """Judge records and send those that keep the contract.
+
+    Raises:
+        ProblemError: none keeps it (422), or Kafka does not take them (503).
+    """
+    taken = take(intake, values, _now_ms())
+    parts.measures.records(intake.topic, "rejected", len(taken.errors))
+    if not taken.records:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no record keeps the contract (docs/events.md)",
+            errors=taken.errors,
+        )
+    try:
+        parts.writer.deliver(intake.topic, taken.records)
+    except ProblemError:
+        parts.measures.records(intake.topic, "given_up", len(taken.records))
+        raise
+    parts.measures.records(intake.topic, "acknowledged", len(taken.records))
+    return taken
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

@@ -1,0 +1,253 @@
+"""What the API writes: into Kafka, acknowledged, by the contract, and on record."""
+
+import json
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from database.engine import transaction
+from database.migrate import upgrade
+from encore.events import Topics
+from encore.topics import topic_ids
+from serving.keys import Role
+from tests.api import Api, make_keys, read_topic, serving
+from tests.live import execute
+from tests.programs import running
+
+pytestmark = pytest.mark.services
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module")
+def url(shared_database_url: str) -> str:
+    upgrade(shared_database_url)
+    return shared_database_url
+
+
+@pytest.fixture(scope="module")
+def prefix(shared_topics: Topics) -> str:
+    return shared_topics.events.removesuffix(".events")
+
+
+@pytest.fixture(scope="module")
+def api(url: str, kafka: str, prefix: str) -> Iterator[Api]:
+    with serving(
+        url, kafka, kafka_topic_prefix=prefix, serve_max_request_bytes=100_000
+    ) as running_api:
+        yield running_api
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """Return an event of now, with an id of its own."""
+    return {
+        "event_id": str(uuid.uuid4()),
+        "schema_version": 1,
+        "event_type": "like",
+        "event_ts": round(time.time() * 1000),
+        "user_id": "u1",
+        "item_id": "t1",
+    } | changes
+
+
+def post(
+    api: Api,
+    path: str,
+    content: bytes | str,
+    role: Role = Role.WRITE,
+    media: str = "application/x-ndjson",
+) -> httpx.Response:
+    headers = api.headers(role) | {"Content-Type": media}
+    return api.client.post(f"/api/v1{path}", content=content, headers=headers)
+
+
+def in_kafka(kafka: str, topic: str) -> dict[Any, Any]:
+    """Return the records of a topic by the first id in them, each with its key."""
+    found = {}
+    for key, value in read_topic(kafka, topic):
+        record = json.loads(value or b"{}")
+        found[next(iter(record.values()))] = ((key or b"").decode(), record)
+    return found
+
+
+def test_one_event_is_answered_when_kafka_has_it(
+    api: Api, kafka: str, shared_topics: Topics
+) -> None:
+    one = event(user_id="ada", device="radio")
+    told = api.client.post("/api/v1/events", json=one, headers=api.headers(Role.WRITE))
+    assert told.status_code == 202, told.text
+    assert told.json() == {"accepted": 1, "rejected": 0, "errors": []}
+    assert in_kafka(kafka, shared_topics.events)[one["event_id"]] == ("ada", one)
+
+
+def test_of_a_batch_the_good_are_taken_and_the_others_told_by_position(
+    api: Api, kafka: str, shared_topics: Topics
+) -> None:
+    good, listen = event(user_id="bob"), event(event_type="listen")
+    told = api.client.post(
+        "/api/v1/events", json=[good, listen, "no event"], headers=api.headers(Role.WRITE)
+    )
+    assert told.status_code == 202
+    assert told.json() == {
+        "accepted": 1,
+        "rejected": 2,
+        "errors": [
+            {"position": 1, "reason": "missing", "field": "duration_ms"},
+            {"position": 2, "reason": "malformed_json", "field": None},
+        ],
+    }
+    found = in_kafka(kafka, shared_topics.events)
+    assert good["event_id"] in found
+    assert listen["event_id"] not in found
+
+
+def test_many_events_come_a_line_each(api: Api, kafka: str, shared_topics: Topics) -> None:
+    many = [event(user_id=f"u{number % 7}") for number in range(300)]
+    told = post(api, "/events", "\n".join(json.dumps(one) for one in many))
+    assert told.json()["accepted"] == 300
+    assert {one["event_id"] for one in many} <= in_kafka(kafka, shared_topics.events).keys()
+
+
+def test_an_event_sent_again_is_the_same_record_under_the_same_key(
+    api: Api, kafka: str, shared_topics: Topics
+) -> None:
+    one = json.dumps(event(user_id="twice"))
+    assert [post(api, "/events", one).status_code for _ in range(2)] == [202, 202]
+    sent = [pair for pair in read_topic(kafka, shared_topics.events) if pair[0] == b"twice"]
+    assert sent == [(b"twice", one.encode())] * 2  # the stream counts it once, by its event_id
+
+
+def test_when_no_event_is_good_nothing_is_taken(api: Api) -> None:
+    told = post(api, "/events", json.dumps(event(event_type="sing")))
+    assert told.status_code == 422
+    assert told.headers["content-type"] == "application/problem+json"
+    assert told.json()["errors"] == [
+        {"position": 0, "reason": "not_allowed", "field": "event_type"}
+    ]
+
+
+def test_what_is_no_json_or_too_large_is_refused(api: Api) -> None:
+    assert post(api, "/events", "{", media="application/json").status_code == 400
+    assert post(api, "/events", "[]", media="application/json").status_code == 400
+    assert post(api, "/events", "a=1", media="text/csv").status_code == 415
+    large = "x" * 100_001
+    assert post(api, "/events", large).status_code == 413
+
+    def in_parts() -> Iterator[bytes]:
+        for _ in range(101):
+            yield b"x" * 1000
+
+    told = api.client.post(
+        "/api/v1/events", content=in_parts(), headers=api.headers(Role.WRITE) | NDJSON
+    )
+    assert told.status_code == 413
+
+
+def test_a_key_that_may_only_read_writes_nothing(api: Api) -> None:
+    told = post(api, "/events", json.dumps(event()), role=Role.READ)
+    assert told.status_code == 403
+    assert "it takes write" in told.json()["detail"]
+    assert api.client.post("/api/v1/events", json=event()).status_code == 401
+
+
+def test_a_preference_is_an_event_of_now(api: Api, kafka: str, shared_topics: Topics) -> None:
+    headers, told = api.headers(Role.WRITE), []
+    path = "/api/v1/preference/eve/t9"
+    told.append(api.client.put(path, headers=headers))
+    told.append(api.client.put(path, params={"kind": "dislike"}, headers=headers))
+    told.append(api.client.delete(path, headers=headers))
+    assert [one.status_code for one in told] == [202, 202, 202]
+    found = in_kafka(kafka, shared_topics.events)
+    for answer, kind in zip(told, ["like", "dislike", "unlike"], strict=True):
+        said = answer.json()
+        key, record = found[said["event_id"]]
+        assert (key, record["event_type"], record["item_id"]) == ("eve", kind, "t9")
+        assert said["event_type"] == kind
+    mine = str(uuid.uuid4())
+    again = [api.client.put(path, params={"event_id": mine}, headers=headers) for _ in range(2)]
+    assert [one.json()["event_id"] for one in again] == [mine, mine]
+
+
+def test_items_and_listeners_go_through_their_topics(
+    api: Api, kafka: str, shared_topics: Topics
+) -> None:
+    item = {"item_id": "t77", "schema_version": 1, "title": "One", "genres": ["Folk"]}
+    user = {"user_id": "u77", "schema_version": 1, "country": "SE"}
+    assert post(api, "/items", json.dumps(item)).json()["accepted"] == 1
+    assert post(api, "/users", json.dumps(user)).json()["accepted"] == 1
+    assert post(api, "/items", '{"item_id":"t78"}').json()["errors"] == [
+        {"position": 0, "reason": "missing", "field": "schema_version"}
+    ]
+    assert in_kafka(kafka, shared_topics.items) == {"t77": ("t77", item)}
+    assert in_kafka(kafka, shared_topics.users) == {"u77": ("u77", user)}
+
+
+def test_every_write_is_on_record_and_no_secret_with_it(url: str, kafka: str, prefix: str) -> None:
+    keys = make_keys(url)
+    with serving(url, kafka, keys=keys, kafka_topic_prefix=prefix) as api:
+        post(api, "/events", "\n".join(json.dumps(event()) for _ in range(3)))
+        post(api, "/events", "{}", role=Role.READ)
+        api.client.put("/api/v1/preference/eve/t9", headers=api.headers(Role.ADMIN))
+        api.get("/trending", role=Role.WRITE)
+    rows = execute(
+        url,
+        "SELECT k.name, w.method, w.path, w.status, w.records FROM api_writes AS w"
+        " JOIN api_keys AS k USING (key_id) WHERE key_id = ANY (%s) ORDER BY write_id",
+        [key.split("_")[1] for key in keys.values()],
+    )
+    assert rows == [
+        ("test write", "POST", "/api/v1/events", 202, 3),
+        ("test read", "POST", "/api/v1/events", 403, 0),
+        ("test admin", "PUT", "/api/v1/preference/eve/t9", 202, 1),
+    ]
+
+
+def test_while_kafka_is_away_writes_are_told_to_come_again_and_reads_go_on(url: str) -> None:
+    with serving(url) as api:
+        told = post(api, "/events", json.dumps(event()))
+        assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+        assert told.json()["detail"] == (
+            "Kafka does not answer. Nothing is lost: send the request again."
+        )
+        assert api.get("/trending").status_code == 200
+
+
+def test_the_command_serves_until_it_is_asked_to_end(url: str, kafka: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    new = f"served-{uuid.uuid4().hex[:8]}"
+    env = {"DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_TOPIC_PREFIX": new}
+    with transaction(url) as cursor:
+        cursor.execute("SELECT count(*) FROM api_writes")
+        ((before,),) = cursor.fetchall()
+    log = tmp_path / "serve.log"
+    with running("serve", "--port", str(port), env=env, log=log) as program:
+        program.wait_until(answers(f"http://127.0.0.1:{port}"), timeout=60, what="it answers")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            api = Api("", url, make_keys(url), client)
+            assert post(api, "/events", json.dumps(event())).status_code == 202
+        assert program.end(signal.SIGTERM, timeout=30) == 0
+    assert set(topic_ids(kafka, Topics.of(new).all()))  # it made the topics that were missing
+    assert execute(url, "SELECT count(*) FROM api_writes") == [(before + 1,)]
+    text = log.read_text()
+    assert '"event": "stopped"' in text
+    assert not [key for key in api.keys.values() if key.split("_")[2] in text]
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """Return what tells whether an API answers there."""
+
+    def ask() -> bool:
+        try:
+            return httpx.get(f"{url}/api/v1/hello").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return ask
