@@ -91,14 +91,32 @@ class HalfStep:
         result = np.full(recommended.shape, -1, np.int64)
         for row, items, confidences in self._listeners(weights):
             there = np.flatnonzero(recommended[row] >= 0)
-            mine = self.factors[items].astype(np.float64)
-            wanted = self.factors[recommended[row, there]].astype(np.float64)
-            _, weighted, _ = lapack.dposv(
-                self._left(mine, confidences), wanted.T, overwrite_a=1, overwrite_b=1
-            )
-            shares = (mine @ weighted) * (1.0 + confidences)[:, None]
+            shares = self._shares(items, confidences, recommended[row, there])
             result[row, there] = items[shares.argmax(axis=0)]
         return result
+
+    def shares(self, weights: sp.csr_matrix, item: int) -> tuple[Indexes, NDArray[np.float64]]:
+        """Return one listener's items, and what each adds to the predicted preference of an item.
+
+        The summands of :meth:`contributors`; their sum is the prediction.
+        """
+        for _, items, confidences in self._listeners(weights):
+            wanted = np.array([item], np.int64)
+            return items.astype(np.int64), self._shares(items, confidences, wanted)[:, 0]
+        return np.empty(0, np.int64), np.empty(0)
+
+    def _shares(
+        self, items: NDArray[np.int32], confidences: NDArray[np.float64], wanted: Indexes
+    ) -> NDArray[np.float64]:
+        """Return what each of a listener's items adds to each wanted one (items, wanted)."""
+        mine = self.factors[items].astype(np.float64)
+        _, weighted, _ = lapack.dposv(
+            self._left(mine, confidences),
+            self.factors[wanted].astype(np.float64).T,
+            overwrite_a=1,
+            overwrite_b=1,
+        )
+        return np.asarray((mine @ weighted) * (1.0 + confidences)[:, None])
 
     def _listeners(
         self, weights: sp.csr_matrix

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from encore.settings import Settings
+from serving import asks
 from serving.access import Access
 from serving.contract import event_intake, item_intake, user_intake
 from serving.gate import Gate
@@ -20,10 +21,11 @@ from serving.health import Health
 from serving.journal import Journal
 from serving.limits import Limiter
 from serving.measures import Measures
+from serving.models import Models
 from serving.parts import Parts
 from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
 from serving.reader import Reader
-from serving.routes import health, items, recommend, users, writing
+from serving.routes import health, items, recommend, scored, users, writing
 from serving.schemas import Problem
 from serving.writer import Writer
 
@@ -62,6 +64,7 @@ def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
             await parts.journal.close()
             await parts.reader.close()
             parts.writer.close()
+            await parts.models.close()
 
     app = FastAPI(
         title="Encore",
@@ -90,16 +93,18 @@ def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
         connections=settings.serve_connections,
         timeout_seconds=settings.serve_timeout_seconds,
     )
-    topics = settings.topics
+    topics, measures = settings.topics, Measures()
     limiter = Limiter(settings.serve_rate_per_second)
     return Parts(
         settings=settings,
+        database_url=database_url,
         reader=reader,
         access=Access(reader, limiter, settings.serve_key_seconds),
-        measures=Measures(),
+        measures=measures,
         health=Health(reader, kafka),
         writer=Writer(kafka, settings),
         journal=Journal(reader),
+        models=Models(database_url, reader, settings, measures),
         events=event_intake(
             topics.events, round(settings.stream_future_tolerance_minutes * 60_000)
         ),
@@ -110,7 +115,7 @@ def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
 
 def _routes() -> APIRouter:
     router = APIRouter()
-    for part in (recommend, items, users, writing, health):
+    for part in (scored, recommend, items, users, writing, health):
         router.include_router(part.router)
     return router
 
@@ -133,7 +138,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     )
     schemas = document["components"]["schemas"]
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+    schemas |= problem.pop("$defs", {}) | {"Problem": problem} | asks.schemas()
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for path in document["paths"].values():

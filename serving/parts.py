@@ -1,6 +1,6 @@
 """What the routes of one API process share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -10,6 +10,7 @@ from serving.contract import Intake
 from serving.health import Health
 from serving.journal import Journal
 from serving.measures import Measures
+from serving.models import Models
 from serving.reader import Reader
 from serving.writer import Writer
 
@@ -19,12 +20,14 @@ class Parts:
     """The parts, made once for a process."""
 
     settings: Settings
+    database_url: str = field(repr=False)
     reader: Reader
     access: Access
     measures: Measures
     health: Health
     writer: Writer
     journal: Journal
+    models: Models
     events: Intake
     items: Intake
     users: Intake

@@ -263,3 +263,57 @@ class Preferred(BaseModel):
     event_type: str
     user_id: str
     item_id: str
+
+
+class ForSession(BaseModel):
+    """What to recommend to a listener without a name."""
+
+    model_run_id: int
+    unknown: list[str] = Field(description="Items of the request that the model does not know")
+    recommendations: list[Recommended]
+
+
+class RecommendedToAll(Recommended):
+    """One entry of a list for several."""
+
+    by_user: dict[str, float] = Field(description="Predicted preference of each of them")
+
+
+class ForGroup(BaseModel):
+    """What to recommend to several listeners at once."""
+
+    model_run_id: int
+    unknown: list[str] = Field(description="Of whom nothing is known that the model could use")
+    recommendations: list[RecommendedToAll]
+
+
+class Share(BaseModel):
+    """What an item of a listener adds to a predicted preference."""
+
+    share: float
+    item: Item
+
+
+class Because(BaseModel):
+    """Why the model would recommend an item."""
+
+    user_id: str
+    item_id: str
+    model_run_id: int
+    estimate: float = Field(description="The predicted preference: the sum of all shares")
+    because: list[Share]
+
+
+class Estimate(BaseModel):
+    """A predicted preference; null where the model does not know the item."""
+
+    item_id: str
+    estimate: float | None
+
+
+class Estimates(BaseModel):
+    """What a listener would prefer."""
+
+    user_id: str
+    model_run_id: int
+    estimates: list[Estimate]

@@ -1,0 +1,98 @@
+"""Bodies of requests that ask by the model: what they may hold, and how they are read."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from encore.events import MAX_ID_LENGTH
+from serving.bodies import JSON, read_body
+from serving.parameters import MOST
+from serving.parts import parts_of
+from serving.problems import ProblemError, bad_request
+
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
+
+
+class _Ask(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Weighted(_Ask):
+    """An item that somebody likes, and how much."""
+
+    item_id: Id
+    weight: float = Field(
+        1.0, gt=0, le=1000, description="In complete plays: 1 is one", allow_inf_nan=False
+    )
+
+
+class SessionAsk(_Ask):
+    """An anonymous listener, known by what they did."""
+
+    items: list[Weighted] = Field(
+        min_length=1,
+        max_length=MOST,
+        description="What they like. Of an item that is given twice the weights add up.",
+        examples=[[{"item_id": "t42", "weight": 2.0}, {"item_id": "t7"}]],
+    )
+    n: int = Field(10, ge=1, le=MOST, description="How many")
+    exclude: list[Id] = Field([], max_length=MOST, description="Items to leave out")
+    max_per_artist: int = Field(0, ge=0, le=MOST, description="0: as the settings say")
+    max_per_genre: int = Field(0, ge=0, le=MOST, description="0: as the settings say")
+
+
+class GroupAsk(_Ask):
+    """Listeners who want to hear something together."""
+
+    users: list[Id] = Field(min_length=1, max_length=50, examples=[["u394", "u7"]])
+    n: int = Field(10, ge=1, le=MOST, description="How many")
+    exclude: list[Id] = Field([], max_length=MOST, description="Items to leave out")
+    exclude_known: bool = Field(True, description="Whether what one of them knows is left out")
+    strategy: Literal["average", "least_misery"] = Field(
+        "average",
+        description="What counts for an item: the mean of their predicted preferences, or the "
+        "least of them",
+    )
+
+
+Ask = TypeVar("Ask", bound=_Ask)
+
+
+async def read(request: Request, kind: type[Ask]) -> Ask:
+    """Return the body of a request.
+
+    Raises:
+        ProblemError: it is too large (413), no JSON (400), or not what is asked for (422).
+    """
+    body = await read_body(request, parts_of(request).settings.serve_max_request_bytes)
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    if any(one["type"] == "json_invalid" for one in found):
+        raise bad_request("body", "is no JSON")
+    raise ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "the body is not what this takes",
+        errors=[
+            {"field": ".".join(map(str, one["loc"])) or None, "message": one["msg"]}
+            for one in found
+        ],
+    )
+
+
+def shown(kind: type[_Ask]) -> dict[str, Any]:
+    """Return how OpenAPI shows a body; :func:`schemas` has what it refers to."""
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def schemas() -> dict[str, Any]:
+    """Return the schemas of the bodies by name, for the OpenAPI document."""
+    found: dict[str, Any] = {}
+    for kind in (SessionAsk, GroupAsk):
+        schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {}) | {kind.__name__: schema}
+    return found
