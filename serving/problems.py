@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 1
@@ -89,10 +90,23 @@ def of_validation(_: Request, error: RequestValidationError) -> Response:
     return response(ProblemError(HTTPStatus.BAD_REQUEST, said, errors=errors))
 
 
-def of_http(_: Request, error: HTTPException) -> Response:
+def of_http(request: Request, error: HTTPException) -> Response:
     """Answer what the router itself refuses: unknown paths, methods that a path does not have."""
     status = HTTPStatus(error.status_code)
     told = response(ProblemError(status, status.description or status.phrase))
     for name, value in (error.headers or {}).items():
         told.headers[name] = value
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        # The router names the methods of one of the path's routes, whichever comes first.
+        told.headers["Allow"] = ", ".join(_methods(request))
     return told
+
+
+def _methods(request: Request) -> list[str]:
+    document: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    return [
+        method.upper()
+        for path, operations in document.items()
+        if compile_path(path)[0].match(request.url.path)
+        for method in operations
+    ]

@@ -13,11 +13,14 @@ import uvicorn
 from kafka import KafkaConsumer, TopicPartition
 
 from database.engine import transaction
+from database.migrate import upgrade
 from encore.settings import load_settings
 from encore.topics import end_offsets
+from recommender.artifact import save
 from serving.app import PREFIX, create_app
 from serving.keys import Role, make
 from serving.server import config
+from tests.models import model_of
 
 NOWHERE = "127.0.0.1:1"  # no broker is there
 
@@ -73,6 +76,25 @@ SELECT 1, 'ada', e.rank, e.item, 1.0 - e.rank / 10.0, 'personal',
 INSERT INTO similar_items VALUES (1, 't1', 1, 't3', 0.9, 'factors'),
                                  (1, 't1', 2, 't2', 0.5, 'text');
 """
+
+
+# The taste for Jazz, and that for Folk.
+FACTORS = {
+    "t1": (1.0, 0.5),
+    "t2": (0.0, 1.0),
+    "t3": (1.0, 0.0),
+    "t4": (0.0, 1.0),
+    "t5": (1.0, 0.0),
+    "t6": (0.0, 1.0),
+}
+
+
+def seed(database_url: str) -> None:
+    """Make the tables, with the small catalogue and its model in them."""
+    upgrade(database_url)
+    with transaction(database_url) as cursor:
+        cursor.execute(MUSIC)
+        save(cursor, 1, model_of(FACTORS, alpha=1.0, regularization=1.0, now_s=1.7776368e9))
 
 
 @dataclass(frozen=True)

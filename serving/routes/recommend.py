@@ -33,13 +33,13 @@ async def recommend(
         Query(
             description="`next` of the answer before: goes on behind it, without showing an item "
             "twice. Send the other parameters as before, without offset.",
-            max_length=65_536,
+            max_length=32_768,
         ),
     ] = None,
     genre: Genre = None,
     exclude: Annotated[
         list[_Id] | None,
-        Query(description="Items to leave out. May be given again.", max_length=MOST),
+        Query(description="Items to leave out. May be given again.", max_length=100),
     ] = None,
     exclude_known: Annotated[
         bool,

@@ -1,20 +1,16 @@
 """Who may ask the API, what a bad request is told, and what happens while PostgreSQL is away."""
 
 import json
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from database.engine import transaction
-from database.migrate import upgrade
 from serving.commands import keys_app
 from serving.keys import Role
-from tests.api import MUSIC, Api, make_keys, serving
+from tests.api import Api, make_keys, seed, serving
+from tests.door import Door
 
 pytestmark = pytest.mark.services
 
@@ -28,9 +24,7 @@ AWAY = {
 
 @pytest.fixture(scope="module")
 def url(shared_database_url: str) -> str:
-    upgrade(shared_database_url)
-    with transaction(shared_database_url) as cursor:
-        cursor.execute(MUSIC)
+    seed(shared_database_url)
     return shared_database_url
 
 
@@ -183,7 +177,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(url: str) -> None:
 
 def test_the_api_starts_without_postgres_and_answers_when_it_is_back(url: str) -> None:
     keys = make_keys(url)
-    with Door(url) as door, serving(door.url, keys=keys, serve_timeout_seconds=5) as api:
+    with Door.to(url) as (door, there), serving(there, keys=keys, serve_timeout_seconds=5) as api:
         told = api.get("/trending")
         assert (told.status_code, told.headers["retry-after"]) == (503, "1")
         assert told.json() == AWAY
@@ -202,68 +196,3 @@ def test_a_database_without_tables_is_told_as_that(database_url: str, api: Api) 
         told = empty.get("/trending")
         assert told.status_code == 503
         assert "encore migrate" in told.json()["detail"]
-
-
-class Door:
-    """A way to PostgreSQL that can be shut, and opened again at the same port."""
-
-    def __init__(self, url: str) -> None:
-        self._target = (urlsplit(url).hostname, urlsplit(url).port)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
-        parts = urlsplit(url)
-        user = parts.netloc.rpartition("@")[0]
-        self.url = parts._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
-        self._listening: socket.socket | None = None
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> "Door":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shut()
-
-    def open(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", self._port))
-        self._start(self._accept, self._listening)
-
-    def shut(self) -> None:
-        """Refuse who comes, and cut off who is inside."""
-        if self._listening is not None:
-            self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            self._listening = None
-        for one in self._open:
-            with suppress(OSError):  # the other side closed it
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        for one in self._open:
-            one.close()
-        self._open, self._threads = [], []
-
-    def _accept(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                inside, _ = listening.accept()
-            except OSError:
-                return
-            outside = socket.create_connection(self._target)
-            self._open += [inside, outside]
-            self._start(self._carry, inside, outside)
-            self._start(self._carry, outside, inside)
-
-    def _start(self, work: Callable[..., None], *sockets: socket.socket) -> None:
-        thread = threading.Thread(target=work, args=sockets)
-        self._threads.append(thread)
-        thread.start()
-
-    @staticmethod
-    def _carry(here: socket.socket, there: socket.socket) -> None:
-        try:
-            while some := here.recv(65_536):
-                there.sendall(some)
-            there.shutdown(socket.SHUT_WR)
-        except OSError:
-            return

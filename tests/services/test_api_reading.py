@@ -6,18 +6,15 @@ from typing import Any
 import pytest
 
 from database.engine import transaction
-from database.migrate import upgrade
 from recommender.answers import recommend_to
-from tests.api import MUSIC, Api, serving
+from tests.api import Api, seed, serving
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture(scope="module")
 def api(shared_database_url: str) -> Iterator[Api]:
-    upgrade(shared_database_url)
-    with transaction(shared_database_url) as cursor:
-        cursor.execute(MUSIC)
+    seed(shared_database_url)
     with serving(shared_database_url) as running:
         yield running
 

@@ -18,6 +18,7 @@ from encore.events import Topics
 from encore.topics import topic_ids
 from serving.keys import Role
 from tests.api import Api, make_keys, read_topic, serving
+from tests.door import Door
 from tests.live import execute
 from tests.programs import running
 
@@ -217,6 +218,20 @@ def test_while_kafka_is_away_writes_are_told_to_come_again_and_reads_go_on(url: 
             "Kafka does not answer. Nothing is lost: send the request again."
         )
         assert api.get("/trending").status_code == 200
+
+
+def test_what_kafka_did_not_take_is_taken_when_it_is_back(
+    url: str, kafka: str, prefix: str
+) -> None:
+    with (
+        Door.to(kafka) as (door, there),
+        serving(url, there, kafka_topic_prefix=prefix) as api,
+    ):
+        one = json.dumps(event())
+        assert post(api, "/events", one).status_code == 503
+        assert api.get("/health/ready", role=None).json()["parts"]["kafka"] == "away"
+        door.open()
+        assert post(api, "/events", one).status_code == 202
 
 
 def test_the_command_serves_until_it_is_asked_to_end(url: str, kafka: str, tmp_path: Path) -> None:

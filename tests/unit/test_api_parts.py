@@ -1,19 +1,26 @@
 """The parts of the API that need no service: keys, limits, cursors, its document."""
 
+import asyncio
 import json
 import subprocess
 import sys
 
+import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from encore.events import EVENT_TYPES, Reason
 from encore.settings import load_settings
 from serving.app import create_app
 from serving.bodies import records_of
 from serving.contract import EVENT_BODY, event_intake, item_intake, take
+from serving.gate import Gate
+from serving.journal import Journal
 from serving.keys import Role, digest, same, split
 from serving.limits import Limiter
+from serving.measures import Measures
 from serving.problems import ProblemError
+from serving.reader import Reader
 from serving.recommending import of_cursor, to_cursor
 
 NOW_MS = 1_780_000_000_000
@@ -184,3 +191,24 @@ def test_the_document_shows_the_contract() -> None:
         "minimum": -90,
         "maximum": 90,
     }
+
+
+def test_what_breaks_inside_is_told_without_a_word_of_it() -> None:
+    async def broken(_: Scope, __: Receive, ___: Send) -> None:
+        raise RuntimeError("postgresql://someone:secret@somewhere")
+
+    measures = Measures()
+    gate = Gate(broken, measures, Journal(Reader("", connections=1, timeout_seconds=1)))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(gate)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/")
+
+    told = asyncio.run(ask())
+    assert told.status_code == 500
+    assert told.headers["content-type"] == "application/problem+json"
+    assert told.json()["detail"] == "the request failed for a reason that is in the server's log"
+    assert told.headers["x-content-type-options"] == "nosniff"
+    assert b'status="500"} 1.0' in measures.text()
+    assert b"encore_api_requests_in_hand 0.0" in measures.text()

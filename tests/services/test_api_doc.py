@@ -1,0 +1,119 @@
+"""The exchanges in docs/api.md: every call of the API has one, and is answered as it says.
+
+``ENCORE_WRITE_DOCS=1`` writes the answers of this run into the document.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from encore.events import Topics
+from encore.paths import PROJECT_ROOT
+from serving.keys import Role
+from tests.api import Api, seed, serving
+
+pytestmark = pytest.mark.services
+
+DOCUMENT = PROJECT_ROOT / "docs" / "api.md"
+EXCHANGE = re.compile(
+    r"^```http\n(?P<request>(?:GET|POST|PUT|DELETE) .*?)\n```\n"
+    r"(?:\n```http\n(?P<answer>HTTP/1\.1 .*?)\n```\n)?",
+    flags=re.MULTILINE | re.DOTALL,
+)
+
+
+class Exchange(NamedTuple):
+    """A request as the document shows it, and its answer."""
+
+    request: str
+    status: str
+    body: str
+
+
+def exchanges() -> list[Exchange]:
+    found = []
+    for one in EXCHANGE.finditer(DOCUMENT.read_text(encoding="utf-8")):
+        head, _, body = (one["answer"] or "").partition("\n\n")
+        found.append(Exchange(one["request"], head.split("\n")[0], body))
+    return found
+
+
+@pytest.fixture(scope="module")
+def api(shared_database_url: str, kafka: str, shared_topics: Topics) -> Iterator[Api]:
+    seed(shared_database_url)
+    prefix = shared_topics.events.removesuffix(".events")
+    with serving(shared_database_url, kafka, kafka_topic_prefix=prefix) as running:
+        yield running
+
+
+def send(api: Api, request: str) -> httpx.Response:
+    head, _, body = request.partition("\n\n")
+    (method, path), *lines = [line.split(" ", 1) for line in head.split("\n")]
+    headers = {name.rstrip(":"): value for name, value in lines}
+    return api.client.request(
+        method, path, headers=headers | api.headers(Role.WRITE), content=body or None
+    )
+
+
+def status_of(told: httpx.Response) -> str:
+    return f"HTTP/1.1 {told.status_code} {HTTPStatus(told.status_code).phrase}"
+
+
+def shape(value: Any) -> Any:
+    """Return names and types; null stands for any type, a list for its first entry."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape(one) for one in value[:1]]
+    return None if value is None else type(value).__name__
+
+
+def test_every_call_has_an_exchange_in_the_document(api: Api) -> None:
+    paths = api.client.get("/api/v1/openapi.json").json()["paths"]
+    calls = {
+        (method.upper(), re.compile(re.sub(r"\\{.*?\\}", "[^/?]+", re.escape(path)) + r"[/\w]*"))
+        for path, operations in paths.items()
+        for method in operations
+    }
+    shown = [one.request.split("\n")[0].split(" ") for one in exchanges()]
+    lacking = [
+        (method, path.pattern)
+        for method, path in calls
+        if not any(
+            method == verb and path.fullmatch(place.partition("?")[0]) for verb, place in shown
+        )
+    ]
+    assert lacking == []
+    assert len(shown) == len(calls)
+
+
+def test_every_exchange_of_the_document_is_what_happens(api: Api) -> None:
+    if os.environ.get("ENCORE_WRITE_DOCS"):
+        write(api)
+    for one in exchanges():
+        told = send(api, one.request)
+        assert status_of(told) == one.status, (one.request, told.text)
+        if told.headers["content-type"] == "application/json":
+            assert shape(told.json()) == shape(json.loads(one.body)), one.request
+        else:
+            name = one.body.split("\n")[0]
+            assert name in told.text
+
+
+def write(api: Api) -> None:
+    def answered(one: re.Match[str]) -> str:
+        told = send(api, one["request"])
+        if told.headers["content-type"] == "application/json":
+            body = json.dumps(told.json(), indent=2)
+        else:
+            body = "\n".join(told.text.split("\n")[:4]) + "\n…"
+        return f"```http\n{one['request']}\n```\n\n```http\n{status_of(told)}\n\n{body}\n```\n"
+
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(EXCHANGE.sub(answered, text), encoding="utf-8")
