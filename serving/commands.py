@@ -1,13 +1,19 @@
 """Commands of the API: serve, and its keys."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from encore.errors import EncoreError
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers
 from serving.keys import Role
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 app = typer.Typer()
 keys_app = typer.Typer(no_args_is_help=True)
@@ -48,10 +54,9 @@ def make_key(
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.READ,
 ) -> None:
     """Make a key and print it, this once: only its digest is kept."""
-    from database.engine import transaction
     from serving.keys import make
 
-    with transaction(database_url(), application_name="encore keys") as cursor:
+    with _database() as cursor:
         made = make(cursor, name, role)
     typer.echo(made)
 
@@ -64,10 +69,9 @@ def list_keys(
     from rich.console import Console
     from rich.table import Table
 
-    from database.engine import transaction
     from serving.keys import every
 
-    with transaction(database_url(), application_name="encore keys") as cursor:
+    with _database() as cursor:
         found = every(cursor)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
@@ -86,9 +90,28 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="Its id, as `encore keys list` shows it.")],
 ) -> None:
     """Let a key count no more, within SERVE_KEY_SECONDS."""
-    from database.engine import transaction
     from serving.keys import revoke
 
-    with transaction(database_url(), application_name="encore keys") as cursor:
+    with _database() as cursor:
         revoke(cursor, key_id)
     typer.echo(f"{key_id} is revoked")
+
+
+@contextmanager
+def _database() -> "Iterator[extensions.cursor]":
+    """Yield a cursor on the tables of the keys.
+
+    Raises:
+        EncoreError: they are not there yet.
+    """
+    from psycopg2 import errors
+
+    from database.engine import transaction
+
+    try:
+        with transaction(database_url(), application_name="encore keys") as cursor:
+            yield cursor
+    except errors.UndefinedTable:
+        raise EncoreError(
+            "the database lacks tables. Bring it up to date with `encore migrate`."
+        ) from None

@@ -116,6 +116,7 @@ class Models:
         self._loaded = _Loaded(
             model.model_run_id if model else run, model, because, time.monotonic() + seconds
         )
+        self._look_at = 0.0  # readers may have been switched meanwhile
         self._measures.model(model.model_run_id if model else 0)
         if model:
             ms = round((time.monotonic() - began) * 1000)

@@ -191,7 +191,11 @@ def test_the_api_starts_without_postgres_and_answers_when_it_is_back(url: str) -
         assert api.get("/trending").status_code == 200
 
 
-def test_a_database_without_tables_is_told_as_that(database_url: str, api: Api) -> None:
+def test_a_database_without_tables_is_told_as_that(
+    database_url: str, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.commands.database_url", lambda: database_url)
+    assert "encore migrate" in str(CliRunner().invoke(keys_app, ["make", "shop"]).exception)
     with serving(database_url, keys=api.keys) as empty:
         told = empty.get("/trending")
         assert told.status_code == 503
