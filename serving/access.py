@@ -129,7 +129,7 @@ class Needs:
         address = request.client.host if request.client else ""
         caller = await access.caller(key or (bearer.credentials if bearer else None), address)
         request.state.caller = caller
-        request.state.writes = self._role is not Role.READ
+        request.state.writes = request.method not in ("GET", "HEAD") and self._role is not Role.READ
         if not caller.role.allows(self._role):
             raise ProblemError(
                 HTTPStatus.FORBIDDEN,

@@ -317,3 +317,23 @@ class Estimates(BaseModel):
     user_id: str
     model_run_id: int
     estimates: list[Estimate]
+
+
+class Write(BaseModel):
+    """A call that writes, and what became of it."""
+
+    write_id: int
+    called_at: datetime
+    key_id: str
+    key_name: str | None
+    method: str
+    path: str
+    status: int
+    records: int = Field(description="Records that Kafka acknowledged")
+
+
+class Writes(BaseModel):
+    """Calls that write, the newest first."""
+
+    writes: list[Write]
+    next: int | None = Field(description="`before` of the next page; null on the last")

@@ -193,6 +193,7 @@ def test_items_and_listeners_go_through_their_topics(
 def test_every_write_is_on_record_and_no_secret_with_it(url: str, kafka: str, prefix: str) -> None:
     keys = make_keys(url)
     with serving(url, kafka, keys=keys, kafka_topic_prefix=prefix) as api:
+        assert api.get("/writes", Role.WRITE).status_code == 403
         post(api, "/events", "\n".join(json.dumps(event()) for _ in range(3)))
         post(api, "/events", "{}", role=Role.READ)
         api.client.put("/api/v1/preference/eve/t9", headers=api.headers(Role.ADMIN))
@@ -207,6 +208,15 @@ def test_every_write_is_on_record_and_no_secret_with_it(url: str, kafka: str, pr
         ("test write", "POST", "/api/v1/events", 202, 3),
         ("test read", "POST", "/api/v1/events", 403, 0),
         ("test admin", "PUT", "/api/v1/preference/eve/t9", 202, 1),
+    ]
+    with serving(url, keys=keys) as api:
+        first = api.get("/writes", Role.ADMIN, n=2).json()
+        second = api.get("/writes", Role.ADMIN, n=1, before=first["next"]).json()
+    shown = [*first["writes"], *second["writes"]]
+    assert [(one["key_name"], one["status"]) for one in shown] == [
+        ("test admin", 202),
+        ("test read", 403),
+        ("test write", 202),
     ]
 
 
