@@ -166,9 +166,9 @@ def test_browsers_of_other_pages_are_let_in_only_if_the_settings_say_so(url: str
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(url: str) -> None:
-    with serving(url, serve_rate_per_second=2) as slow:
+    with serving(url, serve_rate_per_second=1) as slow:
         told = [slow.get("/trending", n=1) for _ in range(10)]
-        assert [one.status_code for one in told[:2]] == [200, 200]
+        assert told[0].status_code == 200
         refused = [one for one in told if one.status_code == 429]
         assert refused
         assert refused[0].headers["retry-after"] == "1"
