@@ -5,7 +5,7 @@ STAMP := .venv/.encore-setup
 INPUTS := requirements.lock pyproject.toml kafka/ivy.xml spark/ivy.xml database/ivy.xml
 DEMO_ARGS ?=
 TESTS ?= tests
-JOBS ?= 0
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench clean
@@ -30,7 +30,7 @@ demo: setup ## The whole loop, live in the terminal (DEMO_ARGS="--for 120s --jso
 	$(BIN)/encore demo $(DEMO_ARGS)
 
 test: lint ## Lint, strict types and all tests
-	@# JOBS=4 runs them in so many processes, which pays on more than two cores. The long ones first.
+	@# In two processes, as one that waits for a start leaves a core idle; JOBS=0: one after another.
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --durations=20 $(TESTS)
 
 lint: setup ## Style, import rules and strict types
