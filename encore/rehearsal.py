@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from encore.log import get_logger
 from encore.paths import encore_home
-from encore.spark import spark_environment, spark_submit_command
+from encore.spark import submission
 from encore.stack.class_archive import archive_file, empty_folder
 from encore.stack.state import exclusive
 
@@ -46,13 +46,11 @@ def _make(file: Path) -> None:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     log.info("archiving Spark's classes, once", file=str(file), log=str(log_file))
     scratch = file.with_suffix(".part")
-    master = "local[1]"
+    job = submission(_JOB, (), app_name="encore-rehearsal", master="local[1]", archive_to=scratch)
     with log_file.open("wb") as output:
         done = subprocess.run(
-            spark_submit_command(
-                _JOB, (), app_name="encore-rehearsal", master=master, archive_to=scratch
-            ),
-            env={**os.environ, **spark_environment(master), "SPARK_CONF_DIR": str(empty_folder())},
+            job.command,
+            env={**os.environ, **job.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -3,8 +3,9 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from encore.paths import PROJECT_ROOT, encore_home
 from encore.settings import settings
@@ -28,7 +29,15 @@ def connector_jars() -> list[Path]:
     return spark_jars()
 
 
-def spark_submit_command(
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A ``spark-submit`` line, and the variables that it needs, to be added to the caller's."""
+
+    command: list[str]
+    environment: Mapping[str, str]
+
+
+def submission(
     job: Path,
     job_args: Sequence[str],
     *,
@@ -36,23 +45,24 @@ def spark_submit_command(
     app_name: str,
     extra_conf: Mapping[str, str] | None = None,
     archive_to: Path | None = None,
-) -> list[str]:
-    """Return the ``spark-submit`` line of a job, to be run with :func:`spark_environment`.
+) -> Submission:
+    """Return how a job is submitted.
 
     Every process on the machine can read the line, so no secret may be in it: a job finds the
     database by itself. ``archive_to`` is a file for the classes that are loaded, see
     :mod:`encore.stack.class_archive`.
     """
     chosen = master or settings().spark_master
+    start = _start(app_name, chosen, archive_to)
     conf = {**_local_address(chosen), **(extra_conf or {})}
     command = [str(pyspark_home() / "bin" / "spark-submit"), "--master", chosen]
     command += ["--name", app_name, "--properties-file", str(DEFAULTS_FILE)]
     command += ["--driver-memory", settings().spark_driver_memory]
-    command += ["--driver-java-options", _driver_options(app_name, chosen, archive_to)]
+    command += ["--driver-java-options", start.java_options]
     command += ["--jars", jar_list()]
     for key, value in conf.items():
         command += ["--conf", f"{key}={value}"]
-    return [*command, str(job), *job_args]
+    return Submission([*command, str(job), *job_args], start.environment)
 
 
 def jar_list() -> str:
@@ -60,13 +70,23 @@ def jar_list() -> str:
     return ",".join(str(jar) for jar in connector_jars())
 
 
-def _driver_options(app_name: str, master: str, archive_to: Path | None = None) -> str:
+class _Start(NamedTuple):
+    java_options: str
+    environment: dict[str, str]
+
+
+def _start(app_name: str, master: str, archive_to: Path | None = None) -> _Start:
+    """Return what a driver is started with: an archive of classes needs both to fit."""
     options = [STACK, f"-Dencore.app={app_name}", f'"-Dlog4j2.configurationFile={LOG_CONFIG}"']
+    environment = spark_environment()
+    archive = usable_archive(master)
+    if archive_to or archive:
+        environment["SPARK_CONF_DIR"] = str(empty_folder())
     if archive_to:
         options.append(write_options(archive_to))
-    elif archive := usable_archive(master):
+    elif archive:
         options.append(use_options(archive))
-    return " ".join(options)
+    return _Start(" ".join(options), environment)
 
 
 def _local_address(master: str) -> dict[str, str]:
@@ -76,16 +96,13 @@ def _local_address(master: str) -> dict[str, str]:
     return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
 
-def spark_environment(master: str | None = None) -> dict[str, str]:
-    """Return the variables that ``spark-submit`` needs, to be added to the caller's.
+def spark_environment() -> dict[str, str]:
+    """Return the variables that a plain ``spark-submit`` needs, to be added to the caller's.
 
-    They are those of the line of :func:`spark_submit_command` with that master; without one, of a
-    plain line that a person types. Spark's Python workers would otherwise take whichever
-    ``python3`` is on the ``PATH``.
+    Spark's Python workers would otherwise take whichever ``python3`` is on the ``PATH``.
     """
     logs = encore_home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    archived = master is not None and usable_archive(master)
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     python_path = [str(PROJECT_ROOT), *(one for one in inherited if one != str(PROJECT_ROOT))]
     return {
@@ -93,7 +110,7 @@ def spark_environment(master: str | None = None) -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join(one for one in python_path if one),
-        "SPARK_CONF_DIR": str(empty_folder() if archived else CONF_DIR),
+        "SPARK_CONF_DIR": str(CONF_DIR),
         "SPARK_HOME": str(pyspark_home()),
         "SPARK_SUBMIT_OPTS": f'"-Dencore.logs={logs}"',
     }
@@ -112,12 +129,13 @@ def build_session(
     """
     from pyspark.sql import SparkSession
 
-    os.environ.update(spark_environment(master))
+    start = _start(app_name, master)
+    os.environ.update(start.environment)
     conf = {
         **dict(read_properties(DEFAULTS_FILE.read_text(encoding="utf-8"))),
         **_local_address(master),
         "spark.driver.memory": settings().spark_driver_memory,
-        "spark.driver.extraJavaOptions": _driver_options(app_name, master),
+        "spark.driver.extraJavaOptions": start.java_options,
         "spark.jars": jar_list(),
         "spark.sql.shuffle.partitions": str(shuffle_partitions),
         **(extra or {}),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from database.engine import transaction
-from encore.settings import Settings, TrainEngine, settings
+from encore.settings import Settings, TrainEngine
 from recommender.runs import APPLICATION_NAME
 
 JOB: Final = Path(__file__).with_name("job.py")
@@ -30,10 +30,10 @@ def training_command(
     engine: TrainEngine, arguments: Sequence[str]
 ) -> tuple[list[str], Mapping[str, str]]:
     """Return the command line and the environment of a training: by ``spark-submit`` for MLlib."""
-    from encore.spark import spark_environment, spark_submit_command
+    from encore.spark import submission
 
     chosen = {"TRAIN_ENGINE": engine.value}
     if engine is TrainEngine.IMPLICIT:
         return [sys.executable, str(JOB), *arguments], chosen
-    command = spark_submit_command(JOB, arguments, app_name=APP_NAME)
-    return command, {**spark_environment(settings().spark_master), **chosen}
+    job = submission(JOB, arguments, app_name=APP_NAME)
+    return job.command, {**job.environment, **chosen}

@@ -36,14 +36,12 @@ def stream(
     ] = False,
 ) -> None:
     """Count events into the feature tables, until stopped."""
-    from encore.settings import settings
-    from encore.spark import spark_environment, spark_submit_command
+    from encore.spark import submission
 
     arguments = ["--available-now"] if available_now else []
     arguments += ["--accept-topic-reset"] if accept_topic_reset else []
-    command = spark_submit_command(JOB, arguments, app_name="encore-stream")
-    environment = {**os.environ, **spark_environment(settings().spark_master)}
-    os.execvpe(command[0], command, environment)  # noqa: S606
+    job = submission(JOB, arguments, app_name="encore-stream")
+    os.execvpe(job.command[0], job.command, {**os.environ, **job.environment})  # noqa: S606
 
 
 @app.command()
@@ -54,10 +52,8 @@ def rebuild(
     source: Annotated[Source, typer.Option("--from", help="What to count from.")] = Source.KAFKA,  # noqa: ARG001 (there is one)
 ) -> None:
     """Count the feature tables anew beside the live ones, and exchange them in one transaction."""
-    from encore.settings import settings
-    from encore.spark import spark_environment, spark_submit_command
+    from encore.spark import submission
 
     arguments = [word for name in table or () for word in ("--table", name)]
-    command = spark_submit_command(REBUILD, arguments, app_name="encore-rebuild")
-    environment = {**os.environ, **spark_environment(settings().spark_master)}
-    os.execvpe(command[0], command, environment)  # noqa: S606
+    job = submission(REBUILD, arguments, app_name="encore-rebuild")
+    os.execvpe(job.command[0], job.command, {**os.environ, **job.environment})  # noqa: S606

@@ -39,7 +39,7 @@ def verify(
             raise typer.BadParameter("--accounting looks at no table: leave out --table.")
         _account(json_file)
         return
-    from encore.spark import spark_environment, spark_submit_command
+    from encore.spark import submission
 
     arguments = [word for table in tables or [] for word in ("--table", table)]
     if json_file:
@@ -47,10 +47,10 @@ def verify(
     # Tables reach Spark as files of this machine, so it runs here, whatever runs the stream.
     master = settings().spark_master
     here = master if master.startswith("local") else "local[*]"
-    command = spark_submit_command(JOB, arguments, app_name="encore-verify", master=here)
-    environment = {**os.environ, **spark_environment(here)}
+    job = submission(JOB, arguments, app_name="encore-verify", master=here)
+    environment = {**os.environ, **job.environment}
     environment["SPARK_SUBMIT_OPTS"] += f" {QUICK_JVM}"
-    os.execvpe(command[0], command, environment)  # noqa: S606
+    os.execvpe(job.command[0], job.command, environment)  # noqa: S606
 
 
 def _refuse_unknown(tables: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from encore import rehearsal
-from encore.spark import CONF_DIR, spark_environment, spark_submit_command
+from encore.spark import CONF_DIR, spark_environment, submission
 from encore.stack import class_archive
 
 pytestmark = pytest.mark.spark
@@ -28,9 +28,10 @@ def job(tmp_path: Path) -> Path:
 
 def run(job: Path, java_options: str = "") -> "subprocess.CompletedProcess[str]":
     options = f"{os.environ['JDK_JAVA_OPTIONS']} {java_options}"
+    submitted = submission(job, (), app_name="trial", master=MASTER)
     return subprocess.run(
-        spark_submit_command(job, (), app_name="trial", master=MASTER),
-        env={**os.environ, **spark_environment(MASTER), "JDK_JAVA_OPTIONS": options},
+        submitted.command,
+        env={**os.environ, **submitted.environment, "JDK_JAVA_OPTIONS": options},
         capture_output=True,
         text=True,
         timeout=180,
@@ -59,9 +60,9 @@ def test_a_damaged_archive_costs_time_only(
 
 
 def test_a_driver_that_a_cluster_starts_gets_none(job: Path) -> None:
-    line = " ".join(spark_submit_command(job, (), app_name="trial", master="yarn"))
-    assert "SharedArchiveFile" not in line
-    assert spark_environment("yarn")["SPARK_CONF_DIR"] == str(CONF_DIR)
+    submitted = submission(job, (), app_name="trial", master="yarn")
+    assert "SharedArchiveFile" not in " ".join(submitted.command)
+    assert submitted.environment["SPARK_CONF_DIR"] == str(CONF_DIR)
     assert spark_environment()["SPARK_CONF_DIR"] == str(CONF_DIR)
 
 

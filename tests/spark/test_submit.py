@@ -13,8 +13,7 @@ from encore.spark import (
     DEFAULTS_FILE,
     connector_jars,
     read_properties,
-    spark_environment,
-    spark_submit_command,
+    submission,
 )
 
 pytestmark = pytest.mark.spark
@@ -52,7 +51,7 @@ def told(output: str) -> list[str]:
 
 
 def test_a_job_runs_with_our_jars_settings_and_python(job: Path) -> None:
-    command = spark_submit_command(
+    submitted = submission(
         job,
         ["one", "two words"],
         master="local[1]",
@@ -60,8 +59,8 @@ def test_a_job_runs_with_our_jars_settings_and_python(job: Path) -> None:
         extra_conf={"spark.extra": "7"},
     )
     done = subprocess.run(
-        command,
-        env={**os.environ, **spark_environment()},
+        submitted.command,
+        env={**os.environ, **submitted.environment},
         capture_output=True,
         text=True,
         check=True,
@@ -104,7 +103,7 @@ def test_the_plain_line_works_after_encore_env(job: Path) -> None:
 
 def test_no_secret_is_on_the_line(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:hush@somewhere/db")
-    assert "hush" not in " ".join(spark_submit_command(job, [], app_name="trial"))
+    assert "hush" not in " ".join(submission(job, [], app_name="trial").command)
 
 
 def test_the_defaults_are_read_as_spark_reads_them() -> None:
@@ -114,6 +113,6 @@ def test_the_defaults_are_read_as_spark_reads_them() -> None:
 
 
 def test_a_cluster_gets_no_local_address(job: Path) -> None:
-    line = " ".join(spark_submit_command(job, [], master="yarn", app_name="trial"))
+    line = " ".join(submission(job, [], master="yarn", app_name="trial").command)
     assert "127.0.0.1" not in line
     assert ",".join(str(jar) for jar in connector_jars()) in line
