@@ -75,6 +75,18 @@ class Program:
         psutil.wait_procs(family, timeout=30)
         self._process.wait(timeout=30)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the process and its children stand still until the end of the block."""
+        family = self._family()
+        for one in family:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in family:
+                one.resume()
+
     def end(self, ask: signal.Signals, *, timeout: float) -> int:
         """Ask the process to end; return its exit code, fail if it does not end in time."""
         self.ask(ask)
