@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 
 import numpy as np
 from psycopg2 import extensions
@@ -24,7 +23,7 @@ from recommender.bundle import Bundle
 from recommender.dataset import open_snapshot
 from recommender.live.folded import FoldedLists
 from recommender.live.job import loader, pace_of
-from recommender.live.listeners import Listeners, read_listeners
+from recommender.live.listeners import Listeners
 from recommender.live.queue import register
 from recommender.live.stopping import Stop
 from recommender.live.worker import Worker
@@ -129,10 +128,7 @@ def _listeners(bench: Bench, settings: Settings, count: int) -> tuple[FoldedList
         if not isinstance(maker, FoldedLists):
             raise TypeError("no model is published")
         users = [f"u{one}" for one in range(1, count + 1)]
-        as_of = datetime.fromtimestamp(maker.bundle.as_of_s, UTC)
-        return maker, read_listeners(
-            snapshot.cursor, users, maker.item_ids, as_of, maker.half_life_s
-        )
+        return maker, maker.listeners(snapshot.cursor, users)
 
 
 def _queue(bench: Bench, users: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recommender.blend import Candidates, Signals, candidates
 from recommender.catalogue import Catalogue
-from recommender.foldin import HalfStep
+from recommender.foldin import FoldedIn, HalfStep
 from recommender.rules import Rules, capped, closed_up, diversified
 from recommender.topk import BLOCK_BYTES, Floats, Indexes, mask, top_k, unit_rows
 
@@ -61,14 +61,14 @@ class Bundle:
         """Return how many listeners may be scored at once for ``BLOCK_BYTES``."""
         return max(1, BLOCK_BYTES // (4 * max(len(self.trained), 1)))
 
-    def scores(self, weights: sp.csr_matrix, known: Sequence[Indexes]) -> tuple[Floats, Floats]:
-        """Return the listeners' factors and predicted preferences, minus infinity for the known."""
-        factors = self.half_step.solve(weights)
-        scores: Floats = factors @ self.half_step.factors.T
-        scores[:, ~self.trained] = -np.inf
-        scores[~factors.any(axis=1)] = -np.inf  # nothing is known of them
+    def scores(self, weights: sp.csr_matrix, known: Sequence[Indexes]) -> tuple[FoldedIn, Floats]:
+        """Return listeners folded in, and what they would prefer: minus infinity for the known."""
+        folded = self.half_step.fold_in(weights)
+        scores: Floats = folded.factors @ self.half_step.factors.T
+        scores[:, self._untrained] = -np.inf
+        scores[~folded.factors.any(axis=1)] = -np.inf  # nothing is known of them
         mask(scores, known)
-        return factors, scores
+        return folded, scores
 
     def candidates(self, weights: sp.csr_matrix, als: Floats) -> Candidates:
         """Return what the blend would put in order."""
@@ -78,11 +78,13 @@ class Bundle:
         self, user_ids: Sequence[str], weights: sp.csr_matrix, known: Sequence[Indexes], n: int
     ) -> Lists:
         """Return the lists of listeners given by what they have and know, at once in memory."""
-        factors, als = self.scores(weights, known)
+        folded, als = self.scores(weights, known)
         items, scores = self._ranked(weights, als, n * self.rules.reaches)
         items, scores = self._ruled(items, scores, n)
-        items, scores, explored = self._explored(user_ids, factors, known, (items, scores), n)
-        return Lists(items, scores, self.half_step.contributors(weights, items), explored)
+        items, scores, explored = self._explored(
+            user_ids, folded.factors, known, (items, scores), n
+        )
+        return Lists(items, scores, folded.contributors(items), explored)
 
     def _ranked(self, weights: sp.csr_matrix, als: Floats, k: int) -> tuple[Indexes, Floats]:
         if self.blend:
@@ -127,9 +129,8 @@ class Bundle:
             draws = np.random.default_rng([self.model_run_id, zlib.crc32(user_id.encode())])
             chances[row] += draws.gumbel(size=len(self._new))
         chances[np.isin(items, _NONE).all(axis=1)] = -np.inf
-        place = {int(item): at for at, item in enumerate(self._new)}
-        mask(chances, [_places(place, one) for one in known])
-        mask(chances, [_places(place, one) for one in items])
+        mask(chances, [self._places(one) for one in known])
+        mask(chances, [self._places(one) for one in items])
         drawn, values = top_k(chances, len(slots))
         for number, slot in enumerate(slots[: drawn.shape[1]]):
             lucky = np.isfinite(values[:, number])
@@ -151,9 +152,22 @@ class Bundle:
     def _new(self) -> Indexes:
         return np.flatnonzero(self.listeners < HARDLY_HEARD).astype(np.int64)
 
+    @cached_property
+    def _untrained(self) -> Indexes:
+        return np.flatnonzero(~self.trained).astype(np.int64)
 
-def _places(place: Mapping[int, int], items: Indexes) -> Indexes:
-    return np.array([place[one] for one in items.tolist() if one in place], np.int64)
+    def _places(self, items: Indexes) -> Indexes:
+        """Return the places of those items that are new, among the new."""
+        found = self._place[items]
+        new: Indexes = found[found != _NONE]
+        return new
+
+    @cached_property
+    def _place(self) -> Indexes:
+        # One more at the end, for what is no item: -1.
+        place = np.full(len(self.listeners) + 1, _NONE, np.int64)
+        place[self._new] = np.arange(len(self._new))
+        return place
 
 
 def _lowest(scores: Floats) -> Floats:

@@ -6,9 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import psycopg2.extensions
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recommender.attributes import Attribute, words
+from recommender.reasons import reasons
 from recommender.topk import Floats
 
 _RECENT_DAYS = 90.0  # a release counts half as new after this
@@ -38,6 +40,16 @@ class Catalogue:
     genres: NDArray[np.int32]
     attributes: Sequence[Attribute]
     released_s: NDArray[np.float64]
+
+    @cached_property
+    def names(self) -> pa.Array:
+        """Return the ids as Arrow has them."""
+        return pa.array(self.ids, pa.string())
+
+    @cached_property
+    def reasons(self) -> pa.Array:
+        """Return the items as reasons, see :func:`recommender.reasons.reasons`."""
+        return reasons(self.titles)
 
     @cached_property
     def number(self) -> dict[str, int]:

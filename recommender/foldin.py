@@ -11,8 +11,10 @@ regularisation by the number of items that the listener has (Zhou et al., "Large
 Collaborative Filtering for the Netflix Prize", AAIM 2008); ``implicit`` does not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -68,65 +70,32 @@ class HalfStep:
             EncoreError: a weight is not a finite number.
         """
         result = np.zeros((weights.shape[0], self.factors.shape[1]), np.float32)
-        for row, items, confidences in self._listeners(weights):
-            mine = self.factors[items].astype(np.float64)
-            _, solution, problem = lapack.dposv(
+        for row, solved in self._solved(weights):
+            result[row] = solved.factors
+        return result
+
+    def fold_in(self, weights: sp.csr_matrix) -> "FoldedIn":
+        """Solve as :meth:`solve` does, and keep what saying why takes: some KB a listener."""
+        return FoldedIn(self, weights.shape[0], dict(self._solved(weights)))
+
+    def _solved(self, weights: sp.csr_matrix) -> Iterator[tuple[int, "_Solved"]]:
+        """Yield row and solution of each listener who has something."""
+        for row in range(weights.shape[0]):
+            part = slice(weights.indptr[row], weights.indptr[row + 1])
+            if part.start == part.stop:
+                continue
+            items = weights.indices[part]
+            confidences = self.alpha * weights.data[part].astype(np.float64)
+            mine = self.factors.take(items, axis=0).astype(np.float64)
+            triangle, factors, problem = lapack.dposv(
                 self._left(mine, confidences), mine.T @ (1.0 + confidences), overwrite_a=1
             )
-            if problem or not np.isfinite(solution).all():
+            if problem or not np.isfinite(factors).all():
                 raise EncoreError(
                     "a listener's factors could not be solved: a weight is no finite number, or "
                     "ALS_REGULARIZATION is zero"
                 )
-            result[row] = solution
-        return result
-
-    def contributors(self, weights: sp.csr_matrix, recommended: Indexes) -> Indexes:
-        """Return for each recommended item (listeners, k) the item that speaks most for it.
-
-        A predicted preference is a sum over the listener's items (Hu, Koren and Volinsky, section
-        5): y'x = sum over j of y' W y_j c_j with W = (Y'CY + reg I)^-1. The greatest summand's j
-        is returned; -1 for -1, and for listeners who have nothing.
-        """
-        result = np.full(recommended.shape, -1, np.int64)
-        for row, items, confidences in self._listeners(weights):
-            there = np.flatnonzero(recommended[row] >= 0)
-            shares = self._shares(items, confidences, recommended[row, there])
-            result[row, there] = items[shares.argmax(axis=0)]
-        return result
-
-    def shares(self, weights: sp.csr_matrix, item: int) -> tuple[Indexes, NDArray[np.float64]]:
-        """Return one listener's items, and what each adds to the predicted preference of an item.
-
-        The summands of :meth:`contributors`; their sum is the prediction.
-        """
-        for _, items, confidences in self._listeners(weights):
-            wanted = np.array([item], np.int64)
-            return items.astype(np.int64), self._shares(items, confidences, wanted)[:, 0]
-        return np.empty(0, np.int64), np.empty(0)
-
-    def _shares(
-        self, items: NDArray[np.int32], confidences: NDArray[np.float64], wanted: Indexes
-    ) -> NDArray[np.float64]:
-        """Return what each of a listener's items adds to each wanted one (items, wanted)."""
-        mine = self.factors[items].astype(np.float64)
-        _, weighted, _ = lapack.dposv(
-            self._left(mine, confidences),
-            self.factors[wanted].astype(np.float64).T,
-            overwrite_a=1,
-            overwrite_b=1,
-        )
-        return np.asarray((mine @ weighted) * (1.0 + confidences)[:, None])
-
-    def _listeners(
-        self, weights: sp.csr_matrix
-    ) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.float64]]]:
-        """Yield row, items and alpha * weight of each listener who has something."""
-        for row in range(weights.shape[0]):
-            part = slice(weights.indptr[row], weights.indptr[row + 1])
-            if part.start < part.stop:
-                confidences = self.alpha * weights.data[part].astype(np.float64)
-                yield row, weights.indices[part], confidences
+            yield row, _Solved(items, mine, 1.0 + confidences, triangle, factors)
 
     def _left(
         self, mine: NDArray[np.float64], confidences: NDArray[np.float64]
@@ -135,3 +104,64 @@ class HalfStep:
         diagonal = left.reshape(-1)[:: len(left) + 1]
         diagonal += self.regularization * (len(mine) if self.scaled else 1)
         return np.asarray(left)
+
+
+class _Solved(NamedTuple):
+    """A listener's items, their factors and 1 + alpha * weight; Cholesky's triangle of the left
+    side; the listener's factors.
+    """
+
+    items: NDArray[np.int32]
+    mine: NDArray[np.float64]
+    confidences: NDArray[np.float64]
+    triangle: NDArray[np.float64]
+    factors: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FoldedIn:
+    """Listeners solved by a half-step, by row: their factors, and what their items add to it.
+
+    A predicted preference is a sum over the listener's items (Hu, Koren and Volinsky, section 5):
+    y'x = sum over j of y' W y_j c_j with W = (Y'CY + reg I)^-1.
+    """
+
+    half_step: HalfStep
+    count: int
+    solved: Mapping[int, _Solved]
+
+    @cached_property
+    def factors(self) -> Floats:
+        """Return the factors (listeners, rank); who has nothing has zeros."""
+        result = np.zeros((self.count, self.half_step.factors.shape[1]), np.float32)
+        for row, one in self.solved.items():
+            result[row] = one.factors
+        return result
+
+    def contributors(self, recommended: Indexes) -> Indexes:
+        """Return for each recommended item (listeners, k) the item that speaks most for it.
+
+        It has the greatest summand; -1 for -1, and for listeners who have nothing.
+        """
+        result = np.full(recommended.shape, -1, np.int64)
+        for row, one in self.solved.items():
+            wanted = recommended[row]
+            best = one.items[self._shares(one, np.maximum(wanted, 0)).argmax(axis=1)]
+            result[row] = np.where(wanted >= 0, best, -1)
+        return result
+
+    def shares(self, row: int, item: int) -> tuple[Indexes, NDArray[np.float64]]:
+        """Return one listener's items, and what each adds to the predicted preference of an item.
+
+        The sum of what they add is the prediction.
+        """
+        if row not in self.solved:
+            return np.empty(0, np.int64), np.empty(0)
+        one = self.solved[row]
+        return one.items.astype(np.int64), self._shares(one, np.array([item]))[0]
+
+    def _shares(self, one: _Solved, wanted: Indexes) -> NDArray[np.float64]:
+        """Return what each of a listener's items adds to each wanted one (wanted, items)."""
+        right = (one.mine * one.confidences[:, None]).T
+        weighted, _ = lapack.dpotrs(one.triangle, right, overwrite_b=1)
+        return np.asarray(self.half_step.factors.take(wanted, axis=0) @ weighted)

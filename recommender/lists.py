@@ -10,8 +10,8 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
 from recommender.arrow_lists import index_lists, number_lists
-from recommender.bundle import EXPLORE, PERSONAL, Bundle
-from recommender.reasons import reasons
+from recommender.bundle import Bundle
+from recommender.entries import entries
 from recommender.topk import Indexes
 
 LIST_SCHEMA: Final = (
@@ -64,23 +64,18 @@ def list_rows(
 ) -> pa.RecordBatch:
     """Return the lists of listeners given by what they have and know."""
     names = user_ids.to_pylist()
-    found = bundle.lists(names, weights, known, top_n)
-    there = found.items >= 0
-    ids = pa.array(bundle.catalogue.ids, pa.string())
-    lengths = there.sum(axis=1)
-    explored = found.explored[there]
-    said = reasons(bundle.catalogue.titles, found.because[there], explored)
-    ranks = np.concatenate([np.arange(1, length + 1) for length in lengths] or [lengths])
-    total = int(lengths.sum())
+    found = entries(bundle.catalogue, bundle.lists(names, weights, known, top_n))
+    ranks = [np.arange(1, length + 1, dtype=np.int16) for length in found.lengths]
+    total = len(found.item_ids)
     return pa.RecordBatch.from_pydict(
         {
             "model_run_id": pa.repeat(pa.scalar(bundle.model_run_id, pa.int64()), total),
-            "user_id": pa.array(names, pa.string()).take(np.repeat(np.arange(len(names)), lengths)),
-            "rank": pa.array(ranks, pa.int16()),
-            "item_id": ids.take(pa.array(found.items[there])),
-            "score": pa.array(found.scores[there], pa.float64()),
-            "source": pa.array(np.where(explored, EXPLORE, PERSONAL), pa.string()),
-            "reason": pa.array(said, pa.string()),
+            "user_id": user_ids.take(pa.array(np.repeat(np.arange(len(names)), found.lengths))),
+            "rank": pa.array(_joined(ranks), pa.int16()),
+            "item_id": found.item_ids,
+            "score": pa.array(found.scores, pa.float64()),
+            "source": found.sources,
+            "reason": found.reasons,
         }
     )
 

@@ -3,26 +3,18 @@
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.compute as pc
 
-PLAYED: Final = "because you played {title}"
-NEW_LIKE: Final = "new, and like {title}"
-
-
-def reason(titles: Sequence[str], because: int, *, explored: bool) -> str:
-    """Put into words which item of the listener, by number, speaks for a recommendation."""
-    words = NEW_LIKE if explored else PLAYED
-    return words.format(title=titles[because])
+_PLAYED: Final = "because you played "
+_NEW_LIKE: Final = "new, and like "
 
 
-def reasons(
-    titles: Sequence[str], because: NDArray[np.int64], explored: NDArray[np.bool_]
-) -> NDArray[np.object_]:
-    """Return the reason of each of many recommendations.
+def reasons(titles: Sequence[str]) -> pa.Array:
+    """Return what an item of the listener is as a reason, for each item by number.
 
-    What is said more than once is put together once: a block of lists repeats most of it.
+    First for items that are recommended for their score, then again for those to find out about.
     """
-    kinds, place = np.unique(because * 2 + explored, return_inverse=True)
-    said = [reason(titles, one // 2, explored=bool(one % 2)) for one in kinds.tolist()]
-    return np.array(said, np.object_)[place]
+    words = pa.array(titles, pa.string())
+    said = [pc.binary_join_element_wise(start, words, "") for start in (_PLAYED, _NEW_LIKE)]
+    return pa.concat_arrays(said)

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from recommender.bundle import Bundle
+from recommender.entries import entries
 from recommender.live.listeners import Listeners
-from recommender.reasons import reason
 from recommender.topk import Floats, Indexes, mask, top_k
 
 
@@ -57,17 +57,9 @@ def for_session(
     )
     with threadpool_limits(1):
         made = replace(bundle, rules=rules).lists([""], row, [left_out], n)
-    return [
-        Scored(
-            bundle.catalogue.ids[item],
-            score,
-            reason(bundle.catalogue.titles, because, explored=False),
-        )
-        for item, score, because in zip(
-            made.items[0].tolist(), made.scores[0].tolist(), made.because[0].tolist(), strict=True
-        )
-        if item >= 0
-    ]
+    found = entries(bundle.catalogue, made)
+    columns = (found.item_ids.to_pylist(), found.scores.tolist(), found.reasons.to_pylist())
+    return [Scored(*one) for one in zip(*columns, strict=True)]
 
 
 def for_group(
@@ -83,7 +75,7 @@ def for_group(
     if not listeners.user_ids:
         return []
     with threadpool_limits(1):
-        _, scores = bundle.scores(listeners.weights, [])
+        folded, scores = bundle.scores(listeners.weights, [])
         together: Floats = scores.min(axis=0) if least else scores.mean(axis=0, dtype=np.float32)
         known = listeners.known if exclude_known else ()
         left_out = np.concatenate([_numbers(bundle, exclude), *known]).astype(np.int64)
@@ -92,7 +84,7 @@ def for_group(
         items, values = top_k(ranked, n)
         items, values = items[:, np.isfinite(values[0])], values[:, np.isfinite(values[0])]
         every = np.repeat(items, len(listeners.user_ids), axis=0)
-        because = bundle.half_step.contributors(listeners.weights, every)
+        because = folded.contributors(every)
     titles = bundle.catalogue.titles
     found = []
     for place, item in enumerate(items[0].tolist()):
@@ -106,7 +98,8 @@ def for_group(
 
 def because(bundle: Bundle, listeners: Listeners, item_id: str) -> list[tuple[str, float]]:
     """Return one listener's items and what each adds to the predicted preference, most first."""
-    items, shares = bundle.half_step.shares(listeners.weights, bundle.catalogue.number[item_id])
+    folded = bundle.half_step.fold_in(listeners.weights)
+    items, shares = folded.shares(0, bundle.catalogue.number[item_id])
     order = np.lexsort((items, -shares))
     return [(bundle.catalogue.ids[items[at]], float(shares[at])) for at in order]
 

@@ -3,19 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from psycopg2 import extensions
 from threadpoolctl import threadpool_limits
 
 from recommender.artifact import load_bundle
-from recommender.bundle import EXPLORE, PERSONAL, Bundle, Lists
-from recommender.live.listeners import read_listeners
+from recommender.bundle import Bundle, Lists
+from recommender.entries import entries
+from recommender.live.listeners import Listeners, read_listeners
 from recommender.live.lists import MadeList
-from recommender.reasons import reasons
 from recommender.rules import Rules
 
 
@@ -24,7 +21,6 @@ class FoldedLists:
     """A run's model, ready to fold listeners in and to rank what they do not know."""
 
     bundle: Bundle
-    item_ids: pa.Array
     half_life_s: float
 
     @property
@@ -32,12 +28,18 @@ class FoldedLists:
         """Return the run that the model comes from."""
         return self.bundle.model_run_id
 
+    def listeners(self, cursor: extensions.cursor, user_ids: Sequence[str]) -> Listeners:
+        """Read what users gave the model's items as of now."""
+        as_of = datetime.fromtimestamp(self.bundle.as_of_s, UTC)
+        return read_listeners(
+            cursor, user_ids, self.bundle.catalogue.names, as_of, self.half_life_s
+        )
+
     def lists(
         self, cursor: extensions.cursor, user_ids: Sequence[str], n: int
     ) -> Iterator[MadeList]:
         """Yield a list for each user of whom something positive is known as of now."""
-        as_of = datetime.fromtimestamp(self.bundle.as_of_s, UTC)
-        read = read_listeners(cursor, user_ids, self.item_ids, as_of, self.half_life_s)
+        read = self.listeners(cursor, user_ids)
         size = self.bundle.block_rows
         with threadpool_limits(1):  # one small solve after another: threads only get in the way
             for start in range(0, len(read.user_ids), size):
@@ -47,21 +49,16 @@ class FoldedLists:
                 yield from self._made(names, lists)
 
     def _made(self, user_ids: Sequence[str], lists: Lists) -> Iterator[MadeList]:
-        there = lists.items >= 0
-        explored = lists.explored[there]
-        item_ids = self._ids[lists.items[there]].tolist()
-        scores = lists.scores[there].tolist()
-        sources = np.where(explored, EXPLORE, PERSONAL).tolist()
-        titles = self.bundle.catalogue.titles
-        because = reasons(titles, lists.because[there], explored).tolist()
-        ends = np.cumsum(there.sum(axis=1)).tolist()
+        found = entries(self.bundle.catalogue, lists)
+        columns = [
+            found.item_ids.to_pylist(),
+            found.scores.tolist(),
+            found.sources.to_pylist(),
+            found.reasons.to_pylist(),
+        ]
+        ends = np.cumsum(found.lengths).tolist()
         for user_id, start, end in zip(user_ids, [0, *ends], ends, strict=False):
-            part = slice(start, end)
-            yield MadeList(user_id, item_ids[part], scores[part], sources[part], because[part])
-
-    @cached_property
-    def _ids(self) -> NDArray[np.object_]:
-        return np.array(self.bundle.catalogue.ids, np.object_)
+            yield MadeList(user_id, *(one[start:end] for one in columns))
 
 
 def load_folded(
@@ -77,8 +74,7 @@ def load_folded(
     bundle = load_bundle(cursor, rules)
     if bundle is None:
         return None
-    ids = pa.array(bundle.catalogue.ids, pa.string())
-    return FoldedLists(bundle, ids, _half_life_s(cursor, half_life_days))
+    return FoldedLists(bundle, _half_life_s(cursor, half_life_days))
 
 
 def _half_life_s(cursor: extensions.cursor, otherwise_days: float) -> float:

@@ -1,7 +1,6 @@
 """Recommendations and estimates by the published model in memory."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from database.engine import transaction
 from encore.events import MAX_ID_LENGTH
 from recommender.live.folded import FoldedLists
-from recommender.live.listeners import Listeners, read_listeners
+from recommender.live.listeners import Listeners
 from serving.access import READS
 from serving.asks import GroupAsk, SessionAsk, read, shown
 from serving.parameters import Count, ItemId, UserId
@@ -208,9 +207,8 @@ async def _known(parts: Parts, model: FoldedLists, user: str) -> Listeners:
 
 
 def _read(parts: Parts, model: FoldedLists, users: Sequence[str]) -> Listeners:
-    as_of = datetime.fromtimestamp(model.bundle.as_of_s, UTC)
     with transaction(parts.database_url, application_name=APPLICATION_NAME) as cursor:
-        return read_listeners(cursor, users, model.item_ids, as_of, model.half_life_s)
+        return model.listeners(cursor, users)
 
 
 async def _listed(

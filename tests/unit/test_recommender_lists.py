@@ -62,7 +62,7 @@ def test_the_reason_is_the_greatest_summand_of_the_score() -> None:
     inverse = np.linalg.inv(left + 0.2 * np.eye(3))
     shares = factors[3:] @ inverse @ mine.T * confidences
     assert shares.sum(axis=1) == pytest.approx(step.solve(weights)[0] @ factors[3:].T, rel=1e-4)
-    because = step.contributors(weights, np.array([[3, 4, 5, -1]]))
+    because = step.fold_in(weights).contributors(np.array([[3, 4, 5, -1]]))
     assert because[0].tolist() == [*shares.argmax(axis=1).tolist(), -1]
 
 
