@@ -8,14 +8,15 @@ names what is wrong, or accepts it after all (text given as another JSON type).
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from encore.events import MAX_ID_LENGTH, MAX_RECORD_BYTES, Field, Kind
-from encore.judge import INT64_MAX, INT64_MIN, Breach, BreachError, Judge
+from encore.judge import Breach, BreachError, Judge
+from encore.structs import DECODE_ERRORS, NUL, is_utf8, struct_of
 
 ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     Kind.TEXT: pa.string(),
@@ -24,9 +25,6 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     Kind.TEXTS: pa.list_(pa.string()),
 }
 PLACE = pa.schema([("partition", pa.int32()), ("offset", pa.int64()), ("arrived_ms", pa.int64())])
-_NUL = b"\\u0000"
-# A RecursionError is JSON nested deeper than any event is.
-_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError)
 
 
 class Rule(Protocol):
@@ -85,7 +83,7 @@ class Decoder:
         self._unused = frozenset(unused)
         self._deletes = deletes
         self._judge = Judge(fields, [rule.judge for rule in rules])
-        self._struct = _struct(fields)
+        self._struct = struct_of(fields)
         self._nothing = dict.fromkeys(field.name for field in fields)
         self._decode = msgspec.json.Decoder(self._struct).decode
 
@@ -106,7 +104,7 @@ class Decoder:
                 try:
                     structs.append(self._decode(value))
                     continue
-                except _DECODE_ERRORS:
+                except DECODE_ERRORS:
                     pass
             structs.append(None)
             if self._deletes and value is None and (key := _identifier(keys[row].as_py())):
@@ -169,23 +167,15 @@ class Decoder:
         """Return the rows whose bytes alone want a judge: too long, no UTF-8, or with a NUL."""
         large = pc.greater(pc.binary_length(values), MAX_RECORD_BYTES)
         suspects = set(pc.indices_nonzero(large).to_pylist())
-        if _NUL in b" ".join(filter(None, each)):
-            nul = pc.match_substring(values, _NUL.decode())
+        if NUL in b" ".join(filter(None, each)):
+            nul = pc.match_substring(values, NUL.decode())
             suspects.update(pc.indices_nonzero(nul).to_pylist())
         try:
             values.cast(pa.string())
         except pa.ArrowInvalid:
             # Only those that are no UTF-8: the judge is slow, and one must not cost all others.
-            suspects.update(row for row, value in enumerate(each) if not _is_utf8(value))
+            suspects.update(row for row, value in enumerate(each) if not is_utf8(value or b""))
         return suspects
-
-
-def _is_utf8(value: bytes | None) -> bool:
-    try:
-        (value or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _transposed(structs: Sequence[msgspec.Struct]) -> Iterable[tuple[Any, ...]]:
@@ -196,40 +186,6 @@ def _rebuild(
     fields: Sequence[Field], rules: Sequence[Rule], unused: Collection[str], deletes: str | None
 ) -> Decoder:
     return Decoder(fields, rules, unused=unused, deletes=deletes)
-
-
-def _struct(fields: Sequence[Field]) -> type[msgspec.Struct]:
-    declared = [(field.name, _type(field) | None, None) for field in fields]
-    required = [(field.name, _type(field)) for field in fields if field.required]
-    names = {name for name, _ in required}
-    return msgspec.defstruct(
-        "Record",
-        [*required, *(one for one in declared if one[0] not in names)],
-        gc=False,
-        kw_only=True,
-    )
-
-
-def _type(field: Field) -> Any:
-    """Return the type of a field with its bounds, as msgspec checks them."""
-    if field.kind is Kind.INTEGER:
-        least, most = field.minimum, field.maximum
-        return Annotated[
-            int,
-            msgspec.Meta(
-                ge=INT64_MIN if least is None else int(least),
-                le=INT64_MAX if most is None else int(most),
-            ),
-        ]
-    if field.kind is Kind.NUMBER:
-        return Annotated[float, msgspec.Meta(ge=field.minimum, le=field.maximum)]
-    if field.choices:
-        return Literal[field.choices]
-    text = Annotated[
-        str, msgspec.Meta(min_length=int(field.required), max_length=field.max_length,
-                          pattern=field.pattern)
-    ]  # fmt: skip
-    return list[text] if field.kind is Kind.TEXTS else text
 
 
 def _identifier(key: bytes | None) -> str | None:
