@@ -16,6 +16,7 @@ from benchmarks.picture import draw
 from benchmarks.poison import bench_poison
 from benchmarks.profile import bench_profile
 from benchmarks.refresh import bench_lists, bench_refresh
+from benchmarks.serving import bench_recommending, bench_serving_memory, bench_writing
 from benchmarks.stock import jdbc_jars
 from benchmarks.training import bench_big, bench_refresh_growth
 from database.migrate import upgrade
@@ -45,6 +46,9 @@ _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
     "fold-in": lambda bench, _: bench_fold_in(bench),
     "live-freshness": lambda bench, _: bench_live_freshness(bench),
     "big": lambda bench, _: bench_big(bench),
+    "recommending": lambda bench, _: bench_recommending(bench),
+    "writing": lambda bench, _: bench_writing(bench),
+    "serving-memory": lambda bench, options: bench_serving_memory(bench, options.serving_minutes),
 }
 _ON_REQUEST = frozenset({"profile", "big"})  # explains a figure and is none; takes long
 
@@ -92,6 +96,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}")
     parser.add_argument("--memory-minutes", type=float, default=10.0, metavar="MIN")
+    parser.add_argument("--serving-minutes", type=float, default=5.0, metavar="MIN")
     parser.add_argument("--output", type=Path, default=Path("docs"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     unknown = set(options.parts) - set(_PARTS)

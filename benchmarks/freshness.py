@@ -14,7 +14,7 @@ import orjson
 from kafka import KafkaConsumer, TopicPartition
 
 from benchmarks.backlog import Bench, empty_tables, evening, running
-from benchmarks.measure import Figure
+from benchmarks.measure import Figure, single
 from database.engine import connect as connect_postgres
 from encore.events import Topics
 from encore.settings import load_settings
@@ -43,12 +43,15 @@ class Delays:
     @property
     def p95(self) -> float:
         """Return the 95th percentile."""
-        return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * 0.95))]
+        return self._below(0.95)
 
     @property
     def p99(self) -> float:
         """Return the 99th percentile."""
-        return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * 0.99))]
+        return self._below(0.99)
+
+    def _below(self, share: float) -> float:
+        return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * share))]
 
 
 def bench_freshness(bench: Bench, rate: int, probes: int = 100) -> list[Figure]:
@@ -57,14 +60,10 @@ def bench_freshness(bench: Bench, rate: int, probes: int = 100) -> list[Figure]:
     ours = _whole(bench, rate, probes)
     against = "p50 of a bare Kafka to Kafka micro-batch"
     return [
-        _figure(f"freshness p50 at {rate}/s", against, ours.p50, bare.p50, "<= 5"),
-        _figure(f"freshness p99 at {rate}/s", against, ours.p99, bare.p50, ""),
-        _figure(f"freshness p99 at {rate}/s", "its own p99", ours.p99, bare.p99, ""),
+        single(f"freshness p50 at {rate}/s", against, "s", ours.p50, bare.p50, "<= 5"),
+        single(f"freshness p99 at {rate}/s", against, "s", ours.p99, bare.p50),
+        single(f"freshness p99 at {rate}/s", "its own p99", "s", ours.p99, bare.p99),
     ]
-
-
-def _figure(name: str, against: str, ours: float, bare: float, target: str) -> Figure:
-    return Figure(name, against, "s", ours, bare, ours / bare, [ours / bare], target)
 
 
 def _whole(bench: Bench, rate: int, probes: int) -> Delays:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.backlog import Bench, empty_tables, running
 from benchmarks.crowd import Crowd, fill
 from benchmarks.freshness import delays, fresh_topics
-from benchmarks.measure import Figure, compare, rate, take_turns
+from benchmarks.measure import Figure, compare, rate, single, take_turns
 from database.engine import connect, transaction
 from encore.settings import Settings, TrainEngine, load_settings
 from recommender import job
@@ -87,9 +87,9 @@ def bench_live_freshness(bench: Bench, per_second: int = 500, probes: int = 100)
     ours = found["list"]
     against = "p95 of event to feature x 1.5 + trigger"
     return [
-        _figure(f"list p95 at {per_second}/s", against, ours.p95, bound, "<= 1"),
-        _figure(f"list p50 at {per_second}/s", "p50 of event to feature", ours.p50,
-                found["feature"].p50, ""),
+        single(f"list p95 at {per_second}/s", against, "s", ours.p95, bound, "<= 1"),
+        single(f"list p50 at {per_second}/s", "p50 of event to feature", "s", ours.p50,
+               found["feature"].p50),
     ]  # fmt: skip
 
 
@@ -182,7 +182,3 @@ def _those(reader: extensions.connection, query: str) -> Callable[[Sequence[str]
             return [row[0] for row in cursor.fetchall()]
 
     return those
-
-
-def _figure(name: str, against: str, ours: float, bound: float, target: str) -> Figure:
-    return Figure(name, against, "s", ours, bound, ours / bound, [ours / bound], target)

@@ -74,6 +74,14 @@ def compare(
     )
 
 
+def single(
+    name: str, against: str, unit: str, ours: float, reference: float, target: str = ""
+) -> Figure:
+    """Return the figure of two values that were found once."""
+    ratio = ours / reference
+    return Figure(name, against, unit, ours, reference, ratio, [ratio], target)
+
+
 def rate(count: int, work: Callable[[], object]) -> float:
     """Return how many records a second a piece of work does."""
     began = time.perf_counter()

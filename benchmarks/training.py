@@ -1,7 +1,6 @@
 """``encore train`` as a process of its own: how long, and how much memory, as data grow."""
 
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import psutil
 
 from benchmarks.backlog import Bench
 from benchmarks.crowd import Crowd, fill
-from benchmarks.measure import Figure
+from benchmarks.measure import Figure, compare, single
 from database.engine import transaction
 from recommender.runs import published_run
 
@@ -54,17 +53,13 @@ def bench_big(bench: Bench, crowd: Crowd = _BIG) -> list[Figure]:
     of = f"{crowd.users:,} x {crowd.items:,}, {pairs:,} pairs"
     whole = cost.seconds
     named = {"in all": whole, **cost.steps}
-    figures = [
-        Figure(f"big: {name}", of, "s", one, whole, one / whole, [one / whole])
-        for name, one in named.items()
-    ]
+    figures = [single(f"big: {name}", of, "s", one, whole) for name, one in named.items()]
     memory = {"the job": cost.job_mb, "PostgreSQL": cost.postgres_mb}
     room = psutil.virtual_memory().total / 2**20
     return figures + [
-        Figure(f"big: peak of {name}", "of the machine's memory", "MB", one, room, one / room,
-               [one / room])
+        single(f"big: peak of {name}", "of the machine's memory", "MB", one, room)
         for name, one in memory.items()
-    ]  # fmt: skip
+    ]
 
 
 def train(url: str) -> Cost:
@@ -85,19 +80,15 @@ def train(url: str) -> Cost:
 
 
 def _grown(crowd: Crowd, costs: Sequence[Cost], first: Sequence[float]) -> Figure:
-    seconds = [one.seconds for one in costs]
     times = (crowd.users * crowd.items) // (_GROWTH[0].users * _GROWTH[0].items)
     peak = max(one.job_mb for one in costs)
-    ratios = [one / other for one, other in zip(seconds, first, strict=True)]
-    return Figure(
+    return compare(
         f"encore train, {times} x the cells",
         f"the smallest; {crowd.users:,} x {crowd.items:,}, peak {peak:,.0f} MB",
-        "s",
-        statistics.median(seconds),
-        statistics.median(first),
-        statistics.median(ratios),
-        ratios,
-        f"<= {times}" if times > 1 else "",
+        [one.seconds for one in costs],
+        first,
+        unit="s",
+        target=f"<= {times}" if times > 1 else "",
     )
 
 

@@ -54,11 +54,19 @@ class Judge:
         record = {field.name: _typed(field, members.get(field.name)) for field in self._fields}
         for field in self._fields:
             self._check(field, record[field.name])
+        self.check_rules(record, arrived_ms)
+        return record
+
+    def check_rules(self, record: Record, arrived_ms: int) -> None:
+        """Hold a record whose fields keep the contract to the rules beyond them.
+
+        Raises:
+            BreachError: the first rule that the record breaks.
+        """
         for rule in self._rules:
             breach = rule(record, arrived_ms)
             if breach:
                 raise BreachError(breach.reason, breach.field)
-        return record
 
     def _check(self, field: Field, value: Any) -> None:
         if value is None or value == "":

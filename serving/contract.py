@@ -4,21 +4,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from encore.event_rules import event_judge
-from encore.events import EVENT_FIELDS, ITEM_FIELDS, USER_FIELDS, Field, Kind
+from encore.events import (
+    EVENT_FIELDS,
+    ITEM_FIELDS,
+    MAX_RECORD_BYTES,
+    USER_FIELDS,
+    Field,
+    Kind,
+)
 from encore.judge import BreachError, Judge
+from encore.structs import DECODE_ERRORS, NUL, is_utf8, struct_of
 from serving.bodies import JSON, NDJSON
 
 _TYPES: Final = {Kind.TEXT: "string", Kind.INTEGER: "integer", Kind.NUMBER: "number"}
 
 
-@dataclass(frozen=True)
 class Intake:
-    """What one topic takes: its records' fields, who judges them, and the field that keys them."""
+    """What one topic takes: its records' fields, the rules beyond them, the field that keys them.
 
-    topic: str
-    key: str
-    judge: Judge
+    A record is decoded into a struct, and judged only where that fails: it may be good all the
+    same (text given as another JSON type), or the judge says what is wrong.
+    """
+
+    def __init__(self, topic: str, key: str, fields: Sequence[Field], judge: Judge) -> None:
+        """Take the declarations of the contract."""
+        self.topic = topic
+        self._key = key
+        self._judge = judge
+        self._decode = msgspec.json.Decoder(struct_of(fields)).decode
+
+    def key_of(self, value: bytes, now_ms: int) -> bytes:
+        """Return the key of a record that keeps the contract.
+
+        Raises:
+            BreachError: it does not.
+        """
+        record = self._decoded(value)
+        if record is None:
+            record = self._judge.judge(value, now_ms)
+        else:
+            self._judge.check_rules(record, now_ms)
+        return str(record[self._key]).encode()
+
+    def _decoded(self, value: bytes) -> dict[str, Any] | None:
+        if len(value) > MAX_RECORD_BYTES or NUL in value or not (value.isascii() or is_utf8(value)):
+            return None
+        try:
+            return msgspec.structs.asdict(self._decode(value))
+        except DECODE_ERRORS:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +68,17 @@ class Taken:
 
 def event_intake(topic: str, future_tolerance_ms: int) -> Intake:
     """Return what the events topic takes, by the rules of the stream."""
-    return Intake(topic, "user_id", event_judge(future_tolerance_ms))
+    return Intake(topic, "user_id", EVENT_FIELDS, event_judge(future_tolerance_ms))
 
 
 def item_intake(topic: str) -> Intake:
     """Return what the items topic takes."""
-    return Intake(topic, "item_id", Judge(ITEM_FIELDS))
+    return Intake(topic, "item_id", ITEM_FIELDS, Judge(ITEM_FIELDS))
 
 
 def user_intake(topic: str) -> Intake:
     """Return what the users topic takes."""
-    return Intake(topic, "user_id", Judge(USER_FIELDS))
+    return Intake(topic, "user_id", USER_FIELDS, Judge(USER_FIELDS))
 
 
 def take(intake: Intake, values: Sequence[bytes], now_ms: int) -> Taken:
@@ -50,14 +87,12 @@ def take(intake: Intake, values: Sequence[bytes], now_ms: int) -> Taken:
     errors: list[dict[str, Any]] = []
     for position, value in enumerate(values):
         try:
-            record = intake.judge.judge(value, now_ms)
+            records.append((intake.key_of(value, now_ms), value))
         except BreachError as error:
             breach = error.breach
             errors.append(
                 {"position": position, "reason": breach.reason.value, "field": breach.field}
             )
-        else:
-            records.append((record[intake.key].encode(), value))
     return Taken(records, errors)
 
 

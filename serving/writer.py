@@ -1,20 +1,18 @@
 """Into Kafka: what the API takes in is acknowledged by all replicas before it says so.
 
-A producer that failed once is replaced: what it still holds was given up, and a new one owes
-nothing to it. A record that is sent again has the same ``event_id``, and counts once.
+By librdkafka, which sends from a thread of its own: a request costs the process a few microseconds
+a record. A producer that failed once is replaced: what it still holds was given up, and a new one
+owes nothing to it. A record that is sent again has the same ``event_id``, and counts once.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from threading import Lock
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from threading import Event, Thread
+from typing import Final
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from kafka.errors import KafkaError as KafkaPythonError
 
-from encore.delivery import idempotent_producer
 from encore.errors import EncoreError
 from encore.log import get_logger
 from encore.settings import Settings
@@ -24,86 +22,144 @@ from serving.problems import away
 log = get_logger("serving")
 
 CLIENT_ID: Final = "encore-serve"
-_THREADS: Final = 16
 _MOST_WAITING: Final = 256
-_LINGER_MS: Final = 2
+_MOST_QUEUED_KB: Final = 65_536
 _REACH_MS: Final = 2_000
-
-Value = TypeVar("Value")
+_POLL_SECONDS: Final = 0.1
 
 
 class Writer:
-    """A producer shared by all requests, connected at the first."""
+    """A producer shared by all requests of one event loop, connected at the first."""
 
     def __init__(self, bootstrap: str, settings: Settings) -> None:
         """Take where the brokers are."""
         self._bootstrap = bootstrap
         self._settings = settings
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kafka")
-        self._connecting = Lock()
-        self._producer: KafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._sender: _Sender | None = None
         self._waiting = 0
 
-    async def run(self, work: Callable[[], Value]) -> Value:
-        """Do work that may wait for Kafka beside the event loop.
+    async def deliver(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send records, key and value, and return when every one is acknowledged.
 
         Raises:
-            ProblemError: too much waits already.
+            ProblemError: Kafka is away, does not take one of them in time, or too much waits.
         """
         if self._waiting >= _MOST_WAITING:
             raise away("more is written than Kafka takes at the moment")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            sender = self._sender or await self._connected()
+            error = await sender.send(topic, records)
+        except BufferError:
+            raise away("more is written than Kafka takes at the moment") from None
         finally:
             self._waiting -= 1
-
-    def deliver(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Send records, key and value, and return when every one is acknowledged.
-
-        Raises:
-            ProblemError: Kafka is away, or does not take one of them in time.
-        """
-        producer = self._connected()
-        try:
-            sent = [producer.send(topic, key=key, value=value) for key, value in records]
-            for one in sent:
-                one.get()  # ends by delivery_timeout_ms
-        except KafkaError as error:
-            log.warning("Kafka does not take records", because=f"{type(error).__name__}: {error}")
-            self._give_up(producer)
-            raise away("Kafka does not take the records") from None
+        if error is not None:
+            log.warning("Kafka does not take records", because=error.str())
+            self._give_up(sender)
+            raise away("Kafka does not take the records")
 
     def close(self) -> None:
-        """End the threads and the producer; every request has its answer by now."""
-        self._threads.shutdown()
-        if self._producer is not None:
-            self._producer.close(timeout=0)
+        """End the producer; every request has its answer by now."""
+        if self._sender is not None:
+            self._sender.close()
 
-    def _connected(self) -> KafkaProducer:
-        with self._connecting:
-            if self._producer is None:
-                self._producer = self._connect()
-            return self._producer
+    async def _connected(self) -> "_Sender":
+        async with self._connecting:
+            if self._sender is None:
+                self._sender = await asyncio.to_thread(self._connect)
+            return self._sender
 
-    def _connect(self) -> KafkaProducer:
+    def _connect(self) -> "_Sender":
         try:
             check_kafka(self._bootstrap, _REACH_MS)
             ensure_topics(self._bootstrap, self._settings.topics, self._settings)
-            return idempotent_producer(
-                self._bootstrap,
-                client_id=CLIENT_ID,
-                delivery_seconds=self._settings.serve_delivery_seconds,
-                linger_ms=_LINGER_MS,
-                max_request_bytes=self._settings.serve_max_request_bytes,
-            )
-        except (EncoreError, KafkaError) as error:
+        except (EncoreError, KafkaPythonError) as error:
             log.warning("Kafka does not answer", because=str(error))
             raise away("Kafka does not answer") from None
+        return _Sender(self._bootstrap, self._settings)
 
-    def _give_up(self, producer: KafkaProducer) -> None:
-        with self._connecting:
-            if self._producer is producer:
-                self._producer = None
-        with suppress(KafkaError):
-            producer.close(timeout=0)
+    def _give_up(self, sender: "_Sender") -> None:
+        if self._sender is sender:
+            self._sender = None
+            sender.close()
+
+
+class _Sender:
+    """An idempotent producer, and the thread in which it says what became of records."""
+
+    def __init__(self, bootstrap: str, settings: Settings) -> None:
+        """Make the producer; it connects by itself."""
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": CLIENT_ID,
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": 0,  # what comes while a request is on its way goes together anyway
+                # As every other client places keys: a user's events stay in one partition.
+                "partitioner": "murmur2_random",
+                "message.timeout.ms": round(settings.serve_delivery_seconds * 1000),
+                "message.max.bytes": settings.serve_max_request_bytes,
+                "queue.buffering.max.kbytes": _MOST_QUEUED_KB,
+                "reconnect.backoff.max.ms": 1_000,
+                "log_level": 0,  # to stderr, in a form of its own: errors come by the call-back
+                "error_cb": _note,
+            }
+        )
+        self._ended = Event()
+        self._thread = Thread(target=self._listen, name="kafka", daemon=True)
+        self._thread.start()
+
+    async def send(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> KafkaError | None:
+        """Return when Kafka has told of every record: None if it has them all.
+
+        Raises:
+            BufferError: too many wait to be sent. Those before may be sent all the same.
+        """
+        sending = _Sending(len(records), asyncio.get_running_loop())
+        produce = self._producer.produce
+        try:
+            for key, value in records:
+                produce(topic, value, key, on_delivery=sending.told)
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            return reason
+        return await sending.done
+
+    def close(self) -> None:
+        """Let go of everything, acknowledged or not; whoever waits for it is told."""
+        self._producer.purge(blocking=False)
+        self._ended.set()
+
+    def _listen(self) -> None:
+        while not self._ended.is_set() or len(self._producer):
+            self._producer.poll(_POLL_SECONDS)
+
+
+class _Sending:
+    """The records of one request on their way."""
+
+    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Take how many they are, and where it is waited for them."""
+        self.done: asyncio.Future[KafkaError | None] = loop.create_future()
+        self._left = count
+        self._loop = loop
+        self._error: KafkaError | None = None
+
+    def told(self, error: KafkaError | None, _: Message) -> None:
+        """Take note of what became of one. Called in the producer's thread."""
+        self._error = self._error or error
+        self._left -= 1
+        if not self._left:
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if not self.done.done():  # who waited may have gone
+            self.done.set_result(self._error)
+
+
+def _note(error: KafkaError) -> None:
+    log.info("the Kafka client reports", because=error.str())

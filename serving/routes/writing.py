@@ -1,8 +1,9 @@
 """Writing: events, items and listeners into Kafka, never straight into PostgreSQL."""
 
+import asyncio
 import time
 import uuid
-from functools import partial
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +21,7 @@ from serving.problems import MEDIA_TYPE, ProblemError
 from serving.rendering import answer
 from serving.schemas import Accepted, Preferred, Problem
 
+_AT_ONCE: Final = 100
 router = APIRouter(tags=["writing"], dependencies=[WRITES])
 
 
@@ -113,7 +115,7 @@ async def _take_in(request: Request, intake: Intake) -> Response:
     parts = parts_of(request)
     body = await read_body(request, parts.settings.serve_max_request_bytes)
     values = records_of(body, request.headers.get("content-type", ""))
-    taken = await parts.writer.run(partial(_deliver, parts, intake, values))
+    taken = await deliver(parts, intake, values)
     request.state.records = len(taken.records)
     return answer(
         {
@@ -138,7 +140,7 @@ async def _happen(
         "user_id": user,
         "item_id": item,
     }
-    await parts.writer.run(partial(_deliver, parts, parts.events, [orjson.dumps(event)]))
+    await deliver(parts, parts.events, [orjson.dumps(event)])
     request.state.records = 1
     return answer(
         {name: event[name] for name in ("event_id", "event_type", "user_id", "item_id")},
@@ -146,13 +148,16 @@ async def _happen(
     )
 
 
-def _deliver(parts: Parts, intake: Intake, values: list[bytes]) -> Taken:
+async def deliver(parts: Parts, intake: Intake, values: Sequence[bytes]) -> Taken:
     """Judge records and send those that keep the contract.
 
     Raises:
         ProblemError: none keeps it (422), or Kafka does not take them (503).
     """
-    taken = take(intake, values, _now_ms())
+    if len(values) <= _AT_ONCE:
+        taken = take(intake, values, _now_ms())
+    else:  # other requests need not wait for all of them
+        taken = await asyncio.to_thread(take, intake, values, _now_ms())
     parts.measures.records(intake.topic, "rejected", len(taken.errors))
     if not taken.records:
         raise ProblemError(
@@ -161,7 +166,7 @@ def _deliver(parts: Parts, intake: Intake, values: list[bytes]) -> Taken:
             errors=taken.errors,
         )
     try:
-        parts.writer.deliver(intake.topic, taken.records)
+        await parts.writer.deliver(intake.topic, taken.records)
     except ProblemError:
         parts.measures.records(intake.topic, "given_up", len(taken.records))
         raise

@@ -9,7 +9,9 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from encore.event_rules import event_judge
 from encore.events import EVENT_TYPES, Reason
+from encore.judge import BreachError
 from encore.settings import load_settings
 from serving.app import create_app
 from serving.bodies import records_of
@@ -212,3 +214,43 @@ def test_what_breaks_inside_is_told_without_a_word_of_it() -> None:
     assert told.headers["x-content-type-options"] == "nosniff"
     assert b'status="500"} 1.0' in measures.text()
     assert b"encore_api_requests_in_hand 0.0" in measures.text()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        json.dumps(EVENT),
+        json.dumps(EVENT | {"user_id": 7}),  # read as its JSON text
+        json.dumps(EVENT | {"user_id": "åse", "unknown": {"a": [1]}}, ensure_ascii=False),
+        json.dumps(EVENT | {"event_type": "listen"}),
+        json.dumps(EVENT | {"event_type": "sing"}),
+        json.dumps(EVENT | {"event_ts": NOW_MS + 400_000}),
+        json.dumps(EVENT | {"lat": 91}),
+        json.dumps(EVENT | {"user_id": "x" * 129}),
+        json.dumps(EVENT | {"device": "a\x00b"}),
+        json.dumps(EVENT | {"unknown": "a\x00b"}),
+        json.dumps(EVENT | {"unknown": "x" * 300_000}),
+        json.dumps({**EVENT, "event_id": None}),
+        json.dumps(EVENT)[:-1],
+        '{"unknown":' + "[" * 5_000 + "]" * 5_000 + "}",
+        "",
+    ],
+)
+def test_the_fast_way_decides_as_the_judge_does(record: str) -> None:
+    decides_alike(record.encode())
+
+
+def test_bytes_that_are_no_text_are_no_event_wherever_they_stand() -> None:
+    decides_alike(json.dumps(EVENT | {"unknown": "?"}).encode().replace(b"?", b"\xff"))
+
+
+def decides_alike(value: bytes) -> None:
+    judge = event_judge(300_000)
+    expected: tuple[list[bytes], list[tuple[str, str | None]]]
+    try:
+        expected = [str(judge.judge(value, NOW_MS)["user_id"]).encode()], []
+    except BreachError as error:
+        expected = [], [(error.breach.reason.value, error.breach.field)]
+    taken = take(event_intake("music.events", 300_000), [value], NOW_MS)
+    found = [(one["reason"], one["field"]) for one in taken.errors]
+    assert ([key for key, _ in taken.records], found) == expected
