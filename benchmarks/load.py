@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import uvloop
@@ -100,8 +100,7 @@ class _Connection(asyncio.Protocol):
         self._due = began + self._interval * number / load.connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._go_on()
 
     def data_received(self, data: bytes) -> None:
