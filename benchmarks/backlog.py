@@ -24,9 +24,8 @@ from producer.plan import Plan
 from producer.publishing import KafkaSink, connect
 from producer.records import RecordBlock
 from producer.stream import Stream as ProducerStream
-from streaming.features.catalogue import HalfLives, feature_targets
 from streaming.metrics import Metrics
-from streaming.stream import RunningStream, event_stream
+from streaming.stream import RunningStream, event_stream, event_targets
 
 LIVE_FROM_MS = 1_793_563_200_000  # 2026-11-01 20:00 UTC
 _HOUR_MS = 3_600_000
@@ -199,7 +198,7 @@ def naive_way(bench: Bench, topics: Topics) -> float:
 
 def empty_tables(bench: Bench) -> None:
     """Empty every table that the stream of events writes."""
-    names = [target.name for target in feature_targets(HalfLives.of(load_settings()))]
+    names = [target.name for target in event_targets(load_settings())]
     books = ("seen_events", "rejected_events", "ingest_audit", "stream_offsets")
     tables = sql.SQL(", ").join(sql.Identifier(name) for name in (*names, *books))
     with transaction(bench.database) as cursor:

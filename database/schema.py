@@ -224,7 +224,7 @@ USER_COUNTS_DAY = Table(
     METADATA,
     _key("user_id", "Who"),
     _key("day", "Day of event time, UTC", Date()),
-    _count("events", "Events of every type"),
+    _count("events", "Events of every type but impressions"),
     *_listening_counts(),
     _time("first_at", "First event of the day"),
     _time("last_at", "Last event of the day"),
@@ -256,7 +256,7 @@ SESSION_COUNTS = Table(
     METADATA,
     _key("user_id", "Who"),
     _key("session_id", "Visit, unique for its user"),
-    _count("events", "Events of every type"),
+    _count("events", "Events of every type but impressions"),
     _count("plays", "Plays that ended"),
     _count("completes", "Complete plays"),
     _count("skips", "Skips"),
@@ -288,6 +288,81 @@ MINUTE_USERS = Table(
     Index(None, "minute"),
     comment="Who was active in which minute: makes active users exact. "
     "One row a minute and batch; a user may stand in several.",
+)
+
+# --- what came of recommendations ---------------------------------------------------------------
+
+IMPRESSIONS = Table(
+    "impressions",
+    METADATA,
+    Column("partition", Integer, nullable=False, comment="Kafka partition"),
+    Column("offset", BigInteger, nullable=False, comment="Kafka offset"),
+    _text("user_id", "Who saw it", nullable=False),
+    _text("item_id", "What was shown", nullable=False),
+    _time("shown_at", "When it was shown"),
+    _time("arrived_at", "Arrival in Kafka"),
+    Column(
+        "model_run_id",
+        BigInteger,
+        nullable=False,
+        comment="Run that made the list; 0: none did",
+    ),
+    _text("variant", "Variant of an experiment; empty: none", nullable=False),
+    _text("source", "What put the item there", nullable=False),
+    Column("position", Integer, nullable=False, comment="Place in the list, 1 is the first"),
+    Column(
+        "played",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether a play is credited to it",
+    ),
+    Column(
+        "liked",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether a like is credited to it",
+    ),
+    Index(None, "user_id", "item_id"),
+    Index(None, "arrived_at", postgresql_using="brin"),
+    comment="Items that were shown, for as long as a play or like to come may belong to them: "
+    "FEATURE_OUTCOME_WINDOW_HOURS and FEATURE_OUTCOME_LATENESS_HOURS. One row an impression.",
+)
+
+RECOMMENDATION_OUTCOMES = Table(
+    "recommendation_outcomes",
+    METADATA,
+    _time_key("hour", "Hour in which they were shown, UTC"),
+    Column(
+        "model_run_id",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Run that made the list; 0: none did",
+    ),
+    _key("variant", "Variant of an experiment; empty: none"),
+    _key("source", "What put the items there"),
+    Column(
+        "position",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="Place in the list, 1 is the first",
+    ),
+    _count("impressions", "Items shown"),
+    _count(
+        "plays",
+        "Impressions that a play followed. A play belongs to the newest impression of its user "
+        "and item that stands before it in Kafka, in its partition, and happened within "
+        "FEATURE_OUTCOME_WINDOW_HOURS before it, unless the play arrived more than that and "
+        "FEATURE_OUTCOME_LATENESS_HOURS after it. Of several the first counts",
+    ),
+    _count("completes", "Of these plays: complete ones"),
+    _count("skips", "Of these plays: skips"),
+    _count("likes", "Impressions that a like followed, as for plays. An unlike takes none away"),
+    comment="What came of what was shown. One row an hour of event time, run, variant, source and "
+    "position.",
 )
 
 # --- the stream's own books -------------------------------------------------------------------

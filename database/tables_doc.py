@@ -41,6 +41,10 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "What came of recommendations",
+        ("click_through", "recommendation_outcomes", "impressions"),
+    ),
+    (
         "Lists seconds after what a user did",
         ("live_recommendations", "live_queue", "live_buckets", "live_workers"),
     ),

@@ -7,6 +7,10 @@ their id; an empty value deletes. The producer, Spark's schema, the checks in th
 
 A field that is not declared is ignored. A newer ``schema_version`` is accepted as long as
 nothing required is missing. Text given as another JSON type is read as its JSON text.
+
+An ``impression`` says that an item was shown, one event an item. It is no activity: it counts in
+``platform_activity_minute``, under its own type, and in ``recommendation_outcomes``, where the
+plays and likes that follow it are counted beside it; in no other table.
 """
 
 from dataclasses import dataclass
@@ -107,6 +111,11 @@ EVENT_TYPES: Final = (
     EventType("login", "The user logged in"),
     EventType("logout", "The user logged out, which ends the session"),
     EventType("subscription_change", "level is the new level from now on", ("level",)),
+    EventType(
+        "impression",
+        "An item was shown, recommended or not: no activity of the user",
+        ("item_id", "position", "source"),
+    ),
 )
 EVENT_TYPE_NAMES: Final = tuple(one.name for one in EVENT_TYPES)
 
@@ -163,6 +172,16 @@ EVENT_FIELDS: Final = (
     Field("lat", Kind.NUMBER, "Latitude", unit="degrees", minimum=-90, maximum=90),
     Field("lon", Kind.NUMBER, "Longitude", unit="degrees", minimum=-180, maximum=180),
     Field("level", Kind.TEXT, "Subscription", choices=LEVELS),
+    Field("position", Kind.INTEGER, "Place in the list that was shown", minimum=1, maximum=10_000),
+    _id("source", "What put the item there, as a recommendation says"),
+    Field(
+        "model_run_id",
+        Kind.INTEGER,
+        "Run of the recommender that made the list, if one did",
+        minimum=1,
+        maximum=2**53,
+    ),
+    _id("variant", "Variant of an experiment that the list was made for, as experiment:variant"),
 )
 
 USER_FIELDS: Final = (

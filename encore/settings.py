@@ -196,6 +196,14 @@ class Settings(BaseSettings):
         description="Item activity by the hour folds into days when it is this old. "
         "0: kept for ever.",
     )
+    feature_outcome_window_hours: Hours = Field(
+        24.0, description="A play or like within this time of an impression is counted for it."
+    )
+    feature_outcome_lateness_hours: Hours = Field(
+        24.0,
+        description="How much later than within that time a play or like may arrive and still "
+        "count for an impression. Impressions are kept for both together.",
+    )
     weight_like: Weight = Field(2.0, description="Signal of a like, in complete plays.")
     weight_playlist_add: Weight = Field(
         3.0, description="Signal of adding to a playlist, in complete plays."

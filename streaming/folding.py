@@ -4,6 +4,8 @@ Counts of an hour and a day are kept beside those of five minutes from the first
 folding them means to delete the finer ones. Listeners are kept once, by five minutes: folding
 lists them by the hour, then by the day, so that distinct listeners of what is left stay exact.
 Late events follow: what belongs to folded time is counted at the grain that is left.
+
+Impressions go when nothing can follow them any more.
 """
 
 from collections.abc import Mapping
@@ -15,8 +17,13 @@ from psycopg2 import extensions
 from database.engine import transaction
 from encore.log import get_logger
 from encore.settings import Settings
+from streaming.features.outcomes import Attribution
 
 log = get_logger("streaming")
+
+# Impressions are kept a little longer than anything can follow them, so that what counts does not
+# depend on when they went, if the clock that stamps arrivals steps back.
+_CLOCK_STEP = timedelta(hours=1)
 
 # The moments at which both grains begin, as SQL for the merge: looked up once a statement.
 KEPT = {
@@ -63,6 +70,25 @@ def fold(database: str, topic: str, keep: Keep, now: datetime) -> Mapping[str, i
     if any(given_up.values()):
         log.info("folded", **given_up)
     return given_up
+
+
+def forget_impressions(database: str, topic: str, attribution: Attribution) -> int:
+    """Delete the impressions that no play or like to come can belong to; return how many.
+
+    Merges need not wait meanwhile: what they look at is not deleted.
+    """
+    kept = attribution.window + attribution.lateness + _CLOCK_STEP
+    with transaction(database, application_name="encore-fold") as cursor:
+        cursor.execute(
+            "DELETE FROM impressions AS i USING stream_offsets AS o "
+            "WHERE o.topic = %s AND o.closed_at IS NULL AND o.partition = i.partition "
+            "AND i.arrived_at < o.arrived_at - %s",
+            (topic, kept),
+        )
+        gone = cursor.rowcount
+    if gone:
+        log.info("forgot impressions", rows=gone)
+    return gone
 
 
 def _fold(cursor: extensions.cursor, grain: str, before: datetime) -> dict[str, int]:

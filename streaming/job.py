@@ -24,8 +24,9 @@ from encore.settings import Settings, load_settings, redacted
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
 from encore.topics import ensure_topics, stamped_by_senders, wait_for_kafka
 from streaming.features.catalogue import HalfLives
+from streaming.features.outcomes import Attribution
 from streaming.features.signal import SignalRules
-from streaming.folding import Keep, fold
+from streaming.folding import Keep, fold, forget_impressions
 from streaming.metrics import Metrics, ProgressListener
 from streaming.startup import claim_settings, record_settings
 from streaming.stopping import Stop
@@ -102,7 +103,7 @@ def _count(
             )
             opened.callback(streams[-1].close)
         stop.on_signals(spark)
-        folding = _Folding(database, topics.events, Keep.of(settings))
+        folding = _Folding(database, topics.events, settings)
         folding.when_due()
         for one in streams:
             one.start(available_now=options.available_now)
@@ -127,22 +128,23 @@ def _watch(spark: SparkSession, metrics: Metrics, settings: Settings, opened: Ex
 
 
 class _Folding:
-    """Folds old rows at the start and every hour."""
+    """Folds old rows, and forgets old impressions, at the start and every hour."""
 
-    def __init__(self, database: str, topic: str, keep: Keep) -> None:
+    def __init__(self, database: str, topic: str, settings: Settings) -> None:
         self._database = database
         self._topic = topic
-        self._keep = keep
+        self._keep = Keep.of(settings)
+        self._attribution = Attribution.of(settings)
         self._due = 0.0
 
     def when_due(self) -> None:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _FOLD_SECONDS
-        if self._keep == Keep(None, None):
-            return
         try:
-            fold(self._database, self._topic, self._keep, datetime.now(UTC))
+            forget_impressions(self._database, self._topic, self._attribution)
+            if self._keep != Keep(None, None):
+                fold(self._database, self._topic, self._keep, datetime.now(UTC))
         except (psycopg2.Error, EncoreError) as error:
             log.warning("not folded, next try in an hour", because=str(error).strip())
 
@@ -187,6 +189,7 @@ def check_database(database: str, settings: Settings) -> None:
             cursor,
             {
                 **SignalRules.of(settings).as_settings(),
+                **Attribution.of(settings).as_settings(),
                 "feature_affinity_half_life_days": half_lives.affinity.total_seconds() / 86_400,
                 "feature_trend_half_life_hours": half_lives.trend.total_seconds() / 3600,
             },

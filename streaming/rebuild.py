@@ -21,12 +21,11 @@ from encore.settings import Settings, load_settings
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
 from encore.topics import topic_ids, wait_for_kafka
 from streaming import shadow
-from streaming.features.catalogue import HalfLives, feature_targets
 from streaming.job import check_database
 from streaming.metrics import Metrics
 from streaming.source import read_range
 from streaming.startup import oldest_offsets, thrown_away
-from streaming.stream import event_stream
+from streaming.stream import event_stream, event_targets
 from streaming.writer import BatchWriter
 
 log = get_logger("streaming")
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
-        names = [target.name for target in feature_targets(HalfLives.of(settings))]
+        names = [target.name for target in event_targets(settings)]
         for found in run(settings, settings.topics, _chosen(names, options.table)):
             sys.stdout.write(
                 f"{found.table:<26}{found.rows:>12,} rows{found.removed:>12,} removed"
@@ -66,7 +65,7 @@ def run(settings: Settings, topics: Topics, tables: Sequence[str]) -> list[shado
     with transaction(database) as cursor:
         first, until = _counted(cursor, topic, topic_ids(bootstrap, [topic])[topic])
         _refuse_missing(bootstrap, topic, first)
-        every = [target.name for target in feature_targets(HalfLives.of(settings))]
+        every = [target.name for target in event_targets(settings)]
         shadow.create(cursor, every)
     spark = SparkSession.builder.appName("encore-rebuild").getOrCreate()
     with tempfile.TemporaryDirectory() as scratch:

@@ -50,7 +50,7 @@ def seen_target() -> Target:
 
 @dataclass(frozen=True)
 class Uncommitted:
-    """The segments of a batch that is being merged: staged rows, and the attempts that count."""
+    """Rows of a batch that is being merged: where they are staged, and the attempts that count."""
 
     staged: sql.Composable
     attempts: Sequence[int]

@@ -1,10 +1,12 @@
 """One topic as a running query: source, the task that does the work, the sink."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -15,6 +17,14 @@ from streaming import entities
 from streaming.checkpoint import Checkpoint
 from streaming.event_rules import event_rules
 from streaming.features.catalogue import FeatureDeltas, HalfLives, feature_targets
+from streaming.features.outcomes import (
+    IMPRESSIONS,
+    OUTCOMES,
+    Acts,
+    Attribution,
+    impressions,
+    outcome_targets,
+)
 from streaming.features.signal import UNUSED, SignalRules
 from streaming.metrics import Metrics
 from streaming.records import Decoder
@@ -22,10 +32,27 @@ from streaming.seen import seen_target
 from streaming.sink.merge import Target
 from streaming.source import as_text, read_topic
 from streaming.startup import beginning
-from streaming.task import Deltas
+from streaming.task import Deltas, Sequel
 from streaming.writer import BatchWriter, Stream
 
 log = get_logger("streaming")
+
+
+@dataclass(frozen=True, slots=True)
+class EventDeltas:
+    """Turns accepted events into the deltas of the feature tables, and into impressions."""
+
+    features: FeatureDeltas
+
+    def __call__(self, accepted: pa.Table) -> Mapping[str, pa.Table]:
+        """Return the rows for each table."""
+        return {**self.features(accepted), IMPRESSIONS: impressions(accepted)}
+
+
+def event_targets(settings: Settings) -> list[Target]:
+    """Return the tables that events are counted into, in the order in which they are merged."""
+    features = feature_targets(HalfLives.of(settings))
+    return [*features, *outcome_targets(Attribution.of(settings))]
 
 
 def event_stream(topics: Topics, settings: Settings) -> Stream:
@@ -34,9 +61,10 @@ def event_stream(topics: Topics, settings: Settings) -> Stream:
     tolerance_ms = round(settings.stream_future_tolerance_minutes * 60_000)
     return Stream(
         topic=topics.events,
-        targets=[*feature_targets(half_lives), seen_target()],
+        targets=[*event_targets(settings), seen_target()],
         decoder=Decoder(EVENT_FIELDS, event_rules(tolerance_ms), unused=UNUSED),
-        deltas=FeatureDeltas(rules, half_lives),
+        deltas=EventDeltas(FeatureDeltas(rules, half_lives)),
+        sequel=Sequel(OUTCOMES, of=IMPRESSIONS, rows=Acts(rules)),
         horizon=timedelta(hours=settings.stream_duplicate_horizon_hours),
     )
 

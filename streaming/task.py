@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from psycopg2 import extensions, sql
 from pyspark import TaskContext
 
 from streaming.faults import die_once
 from streaming.records import Decoder, Rejected
 from streaming.rejects import REJECTED, rejected_rows
-from streaming.seen import SEEN, SeenIds, as_table
+from streaming.seen import SEEN, SeenIds, Uncommitted, as_table
 from streaming.sink.progress import Tally
 from streaming.sink.staging import StagingArea, StagingWriter
 
@@ -35,6 +36,36 @@ _REPORT_NAMES = [column.split()[0] for column in REPORT.split(", ")]
 _SLICE = 2_000
 
 Deltas = Callable[[pa.Table], Mapping[str, pa.Table]]
+
+
+@dataclass(frozen=True)
+class Sequel:
+    """A delta of what may follow rows of another: made only while there are such rows.
+
+    ``of`` names the other delta, and the table that holds its rows for as long as something may
+    follow them. Both come from the same partition, which is read by one task. ``before`` are the
+    rows of ``of`` in the batch that is being merged.
+    """
+
+    name: str
+    of: str
+    rows: Callable[[pa.Table], pa.Table]
+    before: Uncommitted | None = None
+
+    def is_awaited(self, cursor: extensions.cursor) -> bool:
+        """Tell whether an earlier batch has rows of ``of``.
+
+        One statement sees both tables at one moment, so it does not matter whether the batch
+        before is committed by now.
+        """
+        staged: sql.Composable = sql.SQL("false")
+        table = sql.SQL("EXISTS (SELECT FROM {})").format(sql.Identifier(self.of))
+        if self.before is not None:
+            staged = sql.SQL("EXISTS (SELECT FROM {} WHERE attempt = ANY ({}::bigint[]))").format(
+                self.before.staged, sql.Literal(list(self.before.attempts))
+            )
+        cursor.execute(sql.SQL("SELECT {} OR {}").format(table, staged))
+        return bool(cursor.fetchall()[0][0])
 
 
 @dataclass
@@ -67,6 +98,7 @@ class Task:
     seen: SeenIds | None
     late_after_ms: int
     area: StagingArea
+    sequel: Sequel | None = None
     recorded: Mapping[int, int] = field(default_factory=dict)
     dies_once: Path | None = None
 
@@ -86,11 +118,20 @@ class Task:
             with _without_collector():
                 accepted = self._accepted(writer, chain([first], batches), counts)
             fresh = self._without_repeats(writer, accepted)
-            for name, rows in self.deltas(fresh).items():
+            deltas = self.deltas(fresh)
+            for name, rows in deltas.items():
                 writer.copy(name, rows)
                 die_once(self.dies_once)
+            self._copy_sequel(writer, deltas, fresh)
         self._count(fresh, counts)
         yield _report(attempt, counts)
+
+    def _copy_sequel(
+        self, writer: StagingWriter, deltas: Mapping[str, pa.Table], fresh: pa.Table
+    ) -> None:
+        sequel = self.sequel
+        if sequel and (deltas[sequel.of].num_rows or sequel.is_awaited(writer.cursor)):
+            writer.copy(sequel.name, sequel.rows(fresh))
 
     def _accepted(
         self,

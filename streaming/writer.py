@@ -27,7 +27,7 @@ from streaming.sink.postgres import PostgresSink, StagedBatch, Written, topic_wa
 from streaming.sink.progress import advances
 from streaming.sink.staging import DatabaseAwayError
 from streaming.source import read_range
-from streaming.task import REPORT, Deltas, Task, tallies_of
+from streaming.task import REPORT, Deltas, Sequel, Task, tallies_of
 
 log = get_logger("streaming")
 
@@ -46,6 +46,7 @@ class Stream:
     decoder: Decoder
     deltas: Deltas
     horizon: timedelta | None
+    sequel: Sequel | None = None
 
 
 @dataclass
@@ -227,12 +228,8 @@ class BatchWriter:
         before: StagedBatch | None,
     ) -> StagedBatch:
         """Stage on the side that the batch before does not use."""
-        if before is None:
-            return self._stage_on(0, batch, begins, ends)
-        staged = self.sink.areas[before.side].table(SEEN)
-        return self._stage_on(
-            1 - before.side, batch, begins, ends, Uncommitted(staged, before.attempts)
-        )
+        side = 0 if before is None else 1 - before.side
+        return self._stage_on(side, batch, begins, ends, before)
 
     def _stage_on(
         self,
@@ -240,12 +237,18 @@ class BatchWriter:
         batch: DataFrame,
         begins: Mapping[int, int],
         ends: Mapping[int, int],
-        before: Uncommitted | None = None,
+        before: StagedBatch | None = None,
     ) -> StagedBatch:
         self.sink.reach("before-staging")
         began = time.monotonic()
-        seen = self._task.seen and replace(self._task.seen, before=before)
-        task = replace(self._task, area=self.sink.areas[side], recorded=begins, seen=seen)
+        seen, sequel = self._task.seen, self._task.sequel
+        task = replace(
+            self._task,
+            area=self.sink.areas[side],
+            recorded=begins,
+            seen=seen and replace(seen, before=self._uncommitted(before, SEEN)),
+            sequel=sequel and replace(sequel, before=self._uncommitted(before, sequel.of)),
+        )
         records = sum(end - begins.get(partition, 0) for partition, end in ends.items())
         rows = batch.coalesce(self._tasks(records)).mapInArrow(task, REPORT).collect()
         self.refuse_another_topic()
@@ -258,6 +261,12 @@ class BatchWriter:
             tallies_of(reports),
             took_ms=round((time.monotonic() - began) * 1000),
         )
+
+    def _uncommitted(self, before: StagedBatch | None, delta: str) -> Uncommitted | None:
+        """Return where the batch that is being merged has rows of a delta."""
+        if before is None:
+            return None
+        return Uncommitted(self.sink.areas[before.side].table(delta), before.attempts)
 
     def _tasks(self, records: int) -> int:
         if self._stream.horizon is None:
@@ -288,6 +297,7 @@ class BatchWriter:
             topic_id=self._topic_id,
             decoder=self._stream.decoder,
             deltas=self._stream.deltas,
+            sequel=self._stream.sequel,
             seen=seen,
             late_after_ms=round(self._settings.stream_late_after_minutes * 60_000),
             area=self.sink.areas[0],

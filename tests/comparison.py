@@ -19,6 +19,7 @@ KEYS = {
     "session_counts": ("user_id", "session_id"),
     "platform_activity_minute": ("minute", "event_type", "country", "device", "level"),
     "minute_users": ("minute", "user_id"),
+    "recommendation_outcomes": ("hour", "model_run_id", "variant", "source", "position"),
 }
 DERIVED = {"heat"}  # checked by a test of its own
 LISTS = {

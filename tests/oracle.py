@@ -22,6 +22,8 @@ TREND_HALF_LIFE_S = 6 * 3_600.0
 LATE_MS = 10 * 60_000
 FUTURE_MS = 5 * 60_000
 HORIZON_MS = 24 * 3_600_000
+OUTCOME_WINDOW_MS = 24 * 3_600_000
+OUTCOME_LATENESS_MS = 24 * 3_600_000
 
 NEEDS = {
     "listen": ("item_id", "duration_ms", "ms_played"),
@@ -35,6 +37,7 @@ NEEDS = {
     "login": (),
     "logout": (),
     "subscription_change": ("level",),
+    "impression": ("item_id", "position", "source"),
 }
 # name: type, required, least, greatest, longest
 FIELDS: dict[str, tuple[str, bool, float, float, int]] = {
@@ -56,7 +59,21 @@ FIELDS: dict[str, tuple[str, bool, float, float, int]] = {
     "lat": ("number", False, -90, 90, 0),
     "lon": ("number", False, -180, 180, 0),
     "level": ("text", False, 0, 0, 512),
+    "position": ("integer", False, 1, 10_000, 0),
+    "source": ("text", False, 0, 0, 128),
+    "model_run_id": ("integer", False, 1, 2**53, 0),
+    "variant": ("text", False, 0, 0, 128),
 }
+REQUIRED_BY_SOME = (
+    "item_id",
+    "duration_ms",
+    "ms_played",
+    "page",
+    "query",
+    "level",
+    "position",
+    "source",
+)
 UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 ACTS = ("listen", "like", "unlike", "dislike", "playlist_add")
 COUNTS = (
@@ -92,6 +109,7 @@ class Expected:
 
     tables: dict[str, Table] = field(default_factory=lambda: defaultdict(dict))
     accepted: list[Row] = field(default_factory=list)
+    places: list[Record] = field(default_factory=list)
     rejected: dict[tuple[int, int], tuple[str, str | None, bytes | None]] = field(
         default_factory=dict
     )
@@ -106,7 +124,7 @@ def judge(value: bytes | None, arrived_ms: int) -> Row:
             raise BreachError("wrong_type", name)
     for name in FIELDS:
         _check_field(name, event.get(name))
-    for name in ("item_id", "duration_ms", "ms_played", "page", "query", "level"):
+    for name in REQUIRED_BY_SOME:
         if event.get(name) is None and name in NEEDS[event["event_type"]]:
             raise BreachError("missing", name)
     if event["event_ts"] > arrived_ms + FUTURE_MS:
@@ -197,6 +215,7 @@ def expect(records: Iterable[Record]) -> Expected:
         account["accepted"] += 1
         account["late"] += record.arrived_ms - event["event_ts"] >= LATE_MS
         found.accepted.append(event)
+        found.places.append(record)
     _add_up(found)
     return found
 
@@ -204,6 +223,7 @@ def expect(records: Iterable[Record]) -> Expected:
 def _add_up(found: Expected) -> None:
     for event in found.accepted:
         add_event(found.tables, event)
+    _add_outcomes(found)
     signals = _signals(found.accepted)
     for name, half_life, at in (
         ("user_item_affinity", AFFINITY_HALF_LIFE_S, "last_at"),
@@ -217,6 +237,50 @@ def _add_up(found: Expected) -> None:
                 for weight, moment in parts
             )
             row[at] = newest
+
+
+@dataclass
+class Impression:
+    """An item that was shown, the row it counts in, and what is credited to it by now."""
+
+    shown_ms: int
+    offset: int
+    arrived_ms: int
+    row: Row
+    credited: set[str] = field(default_factory=set)
+
+
+def _add_outcomes(found: Expected) -> None:
+    """Go through each partition in its order, as the definition of recommendation_outcomes does."""
+    shown: dict[tuple[int, str, str], list[Impression]] = defaultdict(list)
+    for record, event in zip(found.places, found.accepted, strict=True):
+        kind, at_ms = event["event_type"], event["event_ts"]
+        if kind not in ("impression", "listen", "like"):
+            continue
+        mine = shown[record.partition, event["user_id"], event["item_id"]]
+        if kind == "impression":
+            hour = moment(at_ms - at_ms % 3_600_000)
+            key = (hour, event["model_run_id"] or 0, event["variant"] or "", event["source"],
+                   event["position"])  # fmt: skip
+            nothing = {"plays": 0, "completes": 0, "skips": 0, "likes": 0}
+            row = add(found.tables["recommendation_outcomes"], key, {"impressions": 1, **nothing})
+            mine.append(Impression(at_ms, record.offset, record.arrived_ms, row))
+            continue
+        kept_ms = OUTCOME_WINDOW_MS + OUTCOME_LATENESS_MS
+        could = [
+            one
+            for one in mine
+            if at_ms - OUTCOME_WINDOW_MS < one.shown_ms <= at_ms
+            and record.arrived_ms - one.arrived_ms <= kept_ms
+        ]
+        if not could:
+            continue
+        newest = max(could, key=lambda one: (one.shown_ms, one.offset))
+        if kind not in newest.credited:
+            newest.credited.add(kind)
+            counts = counts_of(event)
+            for name in ("plays", "completes", "skips", "likes"):
+                newest.row[name] += counts[name]
 
 
 def _signals(events: Iterable[Row]) -> dict[str, dict[tuple[Any, ...], list[Any]]]:
@@ -288,6 +352,11 @@ def add_event(tables: dict[str, Table], event: Row) -> None:
             five = at.replace(minute=at.minute - at.minute % 5, second=0, microsecond=0)
             tables["item_listeners"][item, five, user] = {}
         add(tables["user_item_affinity"], (user, item), counts, first_at=at)
+    minute = at.replace(second=0, microsecond=0)
+    given = tuple(event[name] or "" for name in ("country", "device", "level"))
+    add(tables["platform_activity_minute"], (minute, event["event_type"], *given), {"events": 1})
+    if event["event_type"] == "impression":
+        return  # no activity of the user
     add(
         tables["user_counts_day"],
         (user, _day(at)),
@@ -307,9 +376,6 @@ def add_event(tables: dict[str, Table], event: Row) -> None:
         row.setdefault("logged_out_at", None)
         if event["event_type"] == "logout":
             row["logged_out_at"] = max(at, row["logged_out_at"] or at)
-    minute = at.replace(second=0, microsecond=0)
-    given = tuple(event[name] or "" for name in ("country", "device", "level"))
-    add(tables["platform_activity_minute"], (minute, event["event_type"], *given), {"events": 1})
     tables["minute_users"][minute, user] = {}
 
 

@@ -62,7 +62,9 @@ class FeatureDeltas:
 
     def __call__(self, accepted: pa.Table) -> Mapping[str, pa.Table]:
         """Return the rows for each feature table."""
-        events = events_of(accepted, self.rules)
+        every = events_of(accepted, self.rules)
+        shown = every.kind.among("impression")
+        events = every.at(~shown) if shown.any() else every  # being shown something is no activity
         return {
             "item_counts_5m": items.item_counts(events, FIVE_MINUTES_US),
             "item_counts_hour": items.item_counts(events, HOUR_US),
@@ -72,7 +74,7 @@ class FeatureDeltas:
             "user_counts_day": users.user_counts_day(events),
             "user_item_affinity": users.user_item_affinity(events, self.half_lives.affinity),
             "session_counts": users.session_counts(events),
-            "platform_activity_minute": platform.platform_activity_minute(events),
+            "platform_activity_minute": platform.platform_activity_minute(every),
             "minute_users": platform.minute_users(events),
         }
 

@@ -31,13 +31,25 @@ def disordered(share: float) -> list[Message]:
     messages = []
     for number in range(EVENTS):
         age = dice.randint(11 * MINUTE_MS, 40 * 24 * HOUR_MS) if number in late else 1000
-        messages.append(message(event(number, event_ts=now - age)))
+        messages.append(message(event(number, event_ts=now - age, **of_outcomes(number))))
     places = dice.sample(range(EVENTS), some)
     for place, one in zip(places, [messages[place] for place in sorted(places)], strict=True):
         messages[place] = one
     for one in dice.sample(messages, some):
         messages.insert(dice.randint(0, len(messages)), one)
     return messages
+
+
+def of_outcomes(number: int) -> dict[str, object]:
+    """Return what makes an event an impression, a play or a like of one of 70 pairs, in turns."""
+    shown = {"source": "personal", "position": 1 + number % 3, "model_run_id": 1 + number % 2}
+    kind = ("impression", "listen", "like")[number % 3]
+    return {
+        "event_type": kind,
+        "user_id": f"user-{number % 10}",
+        "item_id": f"item-{number % 7}",
+        **(shown if kind == "impression" else {}),
+    }
 
 
 @pytest.mark.parametrize(("share", "some"), [(0.0, 0), (0.1, 300), (0.3, 900)])
@@ -51,6 +63,21 @@ def test_late_repeated_and_shuffled_events_are_counted_exactly(
     with transaction(inside.pipeline.database) as cursor:
         cursor.execute("SELECT sum(late)::bigint, sum(accepted)::bigint FROM ingest_audit")
         assert cursor.fetchall() == [(some, EVENTS)]
+        cursor.execute("SELECT sum(impressions), sum(plays), sum(likes) FROM click_through")
+        ((shown, played, liked),) = cursor.fetchall()
+    assert shown == EVENTS / 3
+    assert shown > played > EVENTS / 6
+    assert shown > liked > EVENTS / 6
+
+
+def test_what_came_of_impressions_stays_when_all_is_sent_and_read_again(inside: Inside) -> None:
+    messages = disordered(0.1)[:600]
+    for _ in range(2):
+        inside.send(messages)
+        inside.count_all(stream_max_offsets_per_trigger=100)
+        inside.pipeline.assert_exact()
+        lose_the_checkpoint(inside.pipeline)
+    assert inside.totals()["duplicate"] > 600
 
 
 @pytest.fixture

@@ -465,3 +465,10 @@ def test_texts_between_two_bounds_become_a_list() -> None:
     found = text_lists(texts, integers(0, 1, 3, 3, 6)).to_pylist()
     assert found == [["u1"], ['a"b', "c"], [], ["{,}", "NULL", "x y"]]
     assert text_lists(pa.array([], pa.string()), integers(0)).to_pylist() == []
+
+
+def test_what_was_shown_is_no_activity_of_anybody() -> None:
+    deltas = FeatureDeltas(RULES, HalfLives(affinity=HOUR, trend=HOUR))
+    found = deltas(accepted(event("impression", at(1), session_id="s1"), event("login", at(1))))
+    counted = {name: table.num_rows for name, table in found.items() if table.num_rows}
+    assert counted == {"user_counts_day": 1, "minute_users": 1, "platform_activity_minute": 2}

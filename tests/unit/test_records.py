@@ -194,6 +194,10 @@ def test_an_accepted_record_has_its_place_and_its_fields_and_nothing_else() -> N
             "lat": 48.2,
             "lon": None,
             "level": None,
+            "position": None,
+            "source": None,
+            "model_run_id": None,
+            "variant": None,
         }
     ]
 
