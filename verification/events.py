@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from encore.events import EVENT_FIELDS
 from encore.settings import Settings
 from verification.features import Rules, with_signal
+from verification.outcomes import OF_OUTCOMES, PLACED
 from verification.parse import check, event_rules, parse
 from verification.repeats import repeats
 
@@ -27,6 +28,10 @@ _FIELDS = (
     "country",
     "device",
     "level",
+    "position",
+    "source",
+    "model_run_id",
+    "variant",
 )
 _REJECTED = ("partition", "offset", "reason", "field", "key", "value", "arrived_at")
 
@@ -43,9 +48,13 @@ class Fates:
 
 @dataclass(frozen=True)
 class JudgedEvents:
-    """The records of the events topic: those that count, those that do not, and the numbers."""
+    """The records of the events topic: those that count, those that do not, and the numbers.
+
+    ``shown`` are the impressions, plays and likes among those that count, with their places.
+    """
 
     counting: DataFrame
+    shown: DataFrame
     rejected: DataFrame
     fates: Mapping[int, Fates]
 
@@ -69,6 +78,7 @@ def judge_events(records: DataFrame, settings: Settings, rules: Rules) -> Judged
     counting = with_signal(accepted, rules, keep=("partition", "late")).persist(HELD)
     return JudgedEvents(
         counting=counting,
+        shown=with_signal(accepted.filter(OF_OUTCOMES), rules, keep=PLACED),
         rejected=checked.filter("reason IS NOT NULL").select(*_REJECTED),
         # This goes over all of them, so that they are held before two tables ask at a time.
         fates=_fates(checked, counting),

@@ -21,6 +21,8 @@ BUILT_WITH = (
     "weight_playlist_add",
     "feature_affinity_half_life_days",
     "feature_trend_half_life_hours",
+    "feature_outcome_window_hours",
+    "feature_outcome_lateness_hours",
 )
 LISTENING = (
     "plays",
@@ -43,7 +45,8 @@ class Rules:
     """What features are built with: where a play is complete or a skip, weights, half-lives.
 
     ``folded_5m`` and ``folded_hour`` are the moments, in s since 1970, before which rows of that
-    grain are folded into the next coarser one.
+    grain are folded into the next coarser one. A play or like counts for an impression within
+    ``outcome_window`` after it, unless it arrived more than ``outcome_lateness`` beyond that.
     """
 
     complete_ratio: float
@@ -54,6 +57,8 @@ class Rules:
     trend: timedelta
     folded_5m: float = NEVER_FOLDED
     folded_hour: float = NEVER_FOLDED
+    outcome_window: timedelta = timedelta(hours=24)
+    outcome_lateness: timedelta = timedelta(hours=24)
 
     @classmethod
     def of(cls, stored: Mapping[str, float]) -> "Rules":
@@ -77,6 +82,8 @@ class Rules:
             trend=timedelta(hours=stored["feature_trend_half_life_hours"]),
             folded_5m=stored.get("folded_5m_before", NEVER_FOLDED),
             folded_hour=stored.get("folded_hour_before", NEVER_FOLDED),
+            outcome_window=timedelta(hours=stored["feature_outcome_window_hours"]),
+            outcome_lateness=timedelta(hours=stored["feature_outcome_lateness_hours"]),
         )
 
 
@@ -234,7 +241,7 @@ def item_trends(events: DataFrame, half_life: timedelta) -> DataFrame:
 def user_counts_day(events: DataFrame) -> DataFrame:
     """Count activity by user and day (UTC)."""
     by = ("user_id", F.to_date("event_at").alias("day"))
-    return events.groupBy(*by).agg(_rows(), *_sums(LISTENING), *_first_and_last())
+    return _activity(events).groupBy(*by).agg(_rows(), *_sums(LISTENING), *_first_and_last())
 
 
 def user_item_affinity(events: DataFrame, half_life: timedelta) -> DataFrame:
@@ -251,7 +258,8 @@ def session_counts(events: DataFrame) -> DataFrame:
     """Count what happened in each session, from its first to its last event."""
     logout = F.when(_is("logout"), F.col("event_at"))
     return (
-        events.filter("session_id IS NOT NULL")
+        _activity(events)
+        .filter("session_id IS NOT NULL")
         .groupBy("user_id", "session_id")
         .agg(
             _rows(),
@@ -271,7 +279,7 @@ def platform_activity_minute(events: DataFrame) -> DataFrame:
 
 def minute_users(events: DataFrame) -> DataFrame:
     """List who was active in which minute."""
-    return events.select(_minute(), "user_id").distinct()
+    return _activity(events).select(_minute(), "user_id").distinct()
 
 
 def _decayed(signals: DataFrame, by: Sequence[str], half_life: timedelta) -> DataFrame:
@@ -287,6 +295,11 @@ def _counts_by(bucket: Callable[[], Column]) -> Callable[[DataFrame], DataFrame]
 
 def _on_items(events: DataFrame) -> DataFrame:
     return events.filter(F.col("event_type").isin(*_ON_ITEMS) & F.col("item_id").isNotNull())
+
+
+def _activity(events: DataFrame) -> DataFrame:
+    """Leave out what is no activity: that something was shown to a user."""
+    return events.filter("event_type <> 'impression'")
 
 
 def _minute() -> Column:

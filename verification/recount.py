@@ -30,6 +30,7 @@ from verification.held import (
     refuse_removed,
     refuse_reset,
 )
+from verification.outcomes import OUTCOMES, expected_outcomes
 from verification.rejects import REJECTED, expected_rejects, unsure_rejects
 from verification.source import Ranges, read_records
 from verification.tables import ACCOUNTS, EVENT_TABLES, ITEM_TABLES, USER_TABLES
@@ -94,7 +95,7 @@ def take(
 def checks(rules: Rules) -> list[Check]:
     """Return how each table is compared that is compared row by row."""
     of_events = [one.check for one in features(rules)]
-    return [*of_events, *entities.OF_USERS, *entities.OF_ITEMS, REJECTED]
+    return [*of_events, OUTCOMES, *entities.OF_USERS, *entities.OF_ITEMS, REJECTED]
 
 
 def topics_of(topics: Topics, tables: Sequence[str]) -> list[str]:
@@ -167,12 +168,15 @@ class Recount:
     def _of_events(self) -> list[Callable[[], Finding]]:
         if self._events is None:
             return []
-        counting = self._events.counting
-        return [
+        counting, rules = self._events.counting, self._taken.rules
+        jobs = [
             self._job(one.check, one.expected(counting))
-            for one in features(self._taken.rules)
+            for one in features(rules)
             if one.check.table in self._tables
         ]
+        if OUTCOMES.table in self._tables:
+            jobs.append(self._job(OUTCOMES, expected_outcomes(self._events.shown, rules)))
+        return jobs
 
     def _of_users(self) -> list[Callable[[], Finding]]:
         if entities.USERS.table not in self._tables:

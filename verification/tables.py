@@ -11,6 +11,7 @@ EVENT_TABLES = (
     "session_counts",
     "platform_activity_minute",
     "minute_users",
+    "recommendation_outcomes",
 )
 USER_TABLES = ("users",)
 ITEM_TABLES = ("items", "artists", "albums", "genres", "item_genres")
