@@ -130,12 +130,26 @@ class Needs:
         caller = await access.caller(key or (bearer.credentials if bearer else None), address)
         request.state.caller = caller
         request.state.writes = request.method not in ("GET", "HEAD") and self._role is not Role.READ
-        if not caller.role.allows(self._role):
-            raise ProblemError(
-                HTTPStatus.FORBIDDEN,
-                f"a key with the role {caller.role} may not do this: it takes {self._role}",
-            )
+        _refuse_below(self._role, caller)
         return caller
+
+
+def require(request: Request, role: Role) -> None:
+    """Let a request that writes by one of its parameters pass, whose key has at least a role.
+
+    Raises:
+        ProblemError: the key may not do this (403).
+    """
+    request.state.writes = True
+    _refuse_below(role, request.state.caller)
+
+
+def _refuse_below(role: Role, caller: Caller) -> None:
+    if not caller.role.allows(role):
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            f"a key with the role {caller.role} may not do this: it takes {role}",
+        )
 
 
 READS = Depends(Needs(Role.READ))

@@ -25,7 +25,7 @@ from serving.models import Models
 from serving.parts import Parts
 from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
 from serving.reader import Reader
-from serving.routes import health, items, journal, recommend, scored, users, writing
+from serving.routes import health, impressions, items, journal, recommend, scored, users, writing
 from serving.schemas import Problem
 from serving.writer import Writer
 
@@ -115,7 +115,7 @@ def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
 
 def _routes() -> APIRouter:
     router = APIRouter()
-    for part in (scored, recommend, items, users, writing, journal, health):
+    for part in (scored, recommend, items, users, writing, impressions, journal, health):
         router.include_router(part.router)
     return router
 

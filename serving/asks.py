@@ -1,7 +1,7 @@
 """Bodies of requests that ask by the model: what they may hold, and how they are read."""
 
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -10,8 +10,14 @@ from encore.events import MAX_ID_LENGTH
 from serving.bodies import JSON, read_body
 from serving.parameters import MOST
 from serving.parts import parts_of
-from serving.problems import ProblemError, bad_request
+from serving.problems import MEDIA_TYPE, ProblemError, bad_request
+from serving.schemas import Problem
 
+_PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    413: {"description": "The body is larger than SERVE_MAX_REQUEST_BYTES", "content": _PROBLEM},
+    422: {"description": "The body is not what this takes", "content": _PROBLEM},
+}
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
 
 
@@ -57,6 +63,34 @@ class GroupAsk(_Ask):
     )
 
 
+class ShownItem(_Ask):
+    """An item that was shown, and its place in the list."""
+
+    item_id: Id
+    position: int = Field(ge=1, le=10_000, description="Place in the list, 1 is the first")
+    source: Id = Field(description="What put it there: `source` of the recommendation")
+    model_run_id: int | None = Field(
+        None, ge=1, le=2**53, description="`model_run_id` of the recommendation"
+    )
+
+
+class ImpressionsAsk(_Ask):
+    """What a listener was shown."""
+
+    user_id: Id = Field(examples=["u394"])
+    impressions: list[ShownItem] = Field(
+        min_length=1,
+        max_length=MOST,
+        examples=[[{"item_id": "t42", "position": 1, "source": "personal", "model_run_id": 7}]],
+    )
+    variant: Id | None = Field(None, description="`variant` of the answer that they were in")
+    request_id: Id | None = Field(
+        None,
+        description="A name of the caller's own for this request, to be able to send it again: it "
+        "counts once.",
+    )
+
+
 Ask = TypeVar("Ask", bound=_Ask)
 
 
@@ -92,7 +126,7 @@ def shown(kind: type[_Ask]) -> dict[str, Any]:
 def schemas() -> dict[str, Any]:
     """Return the schemas of the bodies by name, for the OpenAPI document."""
     found: dict[str, Any] = {}
-    for kind in (SessionAsk, GroupAsk):
+    for kind in (SessionAsk, GroupAsk, ImpressionsAsk):
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= schema.pop("$defs", {}) | {kind.__name__: schema}
     return found

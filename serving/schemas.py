@@ -256,6 +256,12 @@ class Accepted(BaseModel):
     errors: list[FieldError] = Field(description="What is wrong with each of the rejected")
 
 
+class Impressed(BaseModel):
+    """Impressions that Kafka has acknowledged."""
+
+    accepted: int
+
+
 class Preferred(BaseModel):
     """The event that says so, acknowledged by Kafka."""
 

@@ -1,18 +1,21 @@
 """Recommendations from PostgreSQL."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from encore.events import MAX_ID_LENGTH
-from serving.access import READS
+from serving.access import READS, require
+from serving.impressions import Shown, impression_events
+from serving.keys import Role
 from serving.parameters import MOST, Count, Genre, UserId
-from serving.parts import parts_of
+from serving.parts import Parts, parts_of
 from serving.problems import bad_request
 from serving.recommending import Ask, of_cursor, recommendations
 from serving.rendering import answer
+from serving.routes.writing import deliver, now_ms
 from serving.schemas import Recommendations
 
 router = APIRouter(tags=["recommendations"], dependencies=[READS])
@@ -51,8 +54,17 @@ async def recommend(
     max_per_genre: Annotated[
         int, Query(description="Most items of one main genre. 0: any number.", ge=0, le=MOST)
     ] = 0,
+    write_back: Annotated[
+        bool,
+        Query(
+            description="Whether the answer counts as shown: its entries are sent as impressions, "
+            "before it is given. Takes a key that may write."
+        ),
+    ] = False,
 ) -> Response:
     """Say what to recommend to a listener, known or not: as `recommendations_for` in SQL."""
+    if write_back:
+        require(request, Role.WRITE)
     if cursor is not None and offset:
         raise bad_request("offset", "does not go with a cursor")
     ask = Ask(
@@ -66,4 +78,19 @@ async def recommend(
         max_per_genre,
         of_cursor(cursor) if cursor is not None else (),
     )
-    return answer(await recommendations(parts_of(request).reader, ask))
+    parts = parts_of(request)
+    told = await recommendations(parts.reader, ask)
+    if write_back:
+        await _write_back(request, parts, told)
+    return answer(told)
+
+
+async def _write_back(request: Request, parts: Parts, told: dict[str, Any]) -> None:
+    """Send what is recommended as impressions, and return when Kafka has them."""
+    shown = [
+        Shown(one["item"]["item_id"], one["rank"], one["source"], one["model_run_id"])
+        for one in told["recommendations"]
+    ]
+    if shown:
+        await deliver(parts, parts.events, impression_events(told["user_id"], shown, now_ms()))
+    request.state.records = len(shown)

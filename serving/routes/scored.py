@@ -13,25 +13,20 @@ from encore.events import MAX_ID_LENGTH
 from recommender.live.folded import FoldedLists
 from recommender.live.listeners import Listeners
 from serving.access import READS
-from serving.asks import GroupAsk, SessionAsk, read, shown
+from serving.asks import BODY_PROBLEMS, GroupAsk, SessionAsk, read, shown
 from serving.parameters import Count, ItemId, UserId
 from serving.parts import Parts, parts_of
-from serving.problems import MEDIA_TYPE, ProblemError, bad_request, not_found
+from serving.problems import ProblemError, bad_request, not_found
 from serving.reader import APPLICATION_NAME
 from serving.recommending import Ask, recommendations
 from serving.rendering import ITEM_COLUMNS, ITEM_JOINS, answer, item
-from serving.schemas import Because, Estimates, ForGroup, ForSession, Problem
+from serving.schemas import Because, Estimates, ForGroup, ForSession
 from serving.scoring import Scored, because, estimates, for_group, for_session
 
 router = APIRouter(tags=["by the model"], dependencies=[READS])
 
 _NOBODY: Final = ""  # whom only what is popular can be recommended to
 _MOST_ITEMS: Final = 100
-_PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
-_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    413: {"description": "The body is larger than SERVE_MAX_REQUEST_BYTES", "content": _PROBLEM},
-    422: {"description": "The body is not what this takes", "content": _PROBLEM},
-}
 _ITEMS: Final = f"""
 SELECT o.item_id, {ITEM_COLUMNS}
   FROM unnest($1::text[]) WITH ORDINALITY AS o (item_id, place)
@@ -43,7 +38,7 @@ SELECT o.item_id, {ITEM_COLUMNS}
 @router.post(
     "/recommend/session",
     response_model=ForSession,
-    responses=_RESPONSES,
+    responses=BODY_PROBLEMS,
     openapi_extra=shown(SessionAsk),
 )
 async def session(request: Request) -> Response:
@@ -93,7 +88,7 @@ async def session(request: Request) -> Response:
 @router.post(
     "/recommend/group",
     response_model=ForGroup,
-    responses=_RESPONSES,
+    responses=BODY_PROBLEMS,
     openapi_extra=shown(GroupAsk),
 )
 async def group(request: Request) -> Response:

@@ -130,13 +130,13 @@ async def _take_in(request: Request, intake: Intake) -> Response:
 async def _happen(
     request: Request, event_type: str, user: str, item: str, event_id: str | None
 ) -> Response:
-    parts, now_ms = parts_of(request), _now_ms()
+    parts, moment_ms = parts_of(request), now_ms()
     event = {
         "event_id": event_id or str(uuid.uuid4()),
         "schema_version": SCHEMA_VERSION,
         "event_type": event_type,
-        "event_ts": now_ms,
-        "produced_ts": now_ms,
+        "event_ts": moment_ms,
+        "produced_ts": moment_ms,
         "user_id": user,
         "item_id": item,
     }
@@ -155,9 +155,9 @@ async def deliver(parts: Parts, intake: Intake, values: Sequence[bytes]) -> Take
         ProblemError: none keeps it (422), or Kafka does not take them (503).
     """
     if len(values) <= _AT_ONCE:
-        taken = take(intake, values, _now_ms())
+        taken = take(intake, values, now_ms())
     else:  # other requests need not wait for all of them
-        taken = await asyncio.to_thread(take, intake, values, _now_ms())
+        taken = await asyncio.to_thread(take, intake, values, now_ms())
     parts.measures.records(intake.topic, "rejected", len(taken.errors))
     if not taken.records:
         raise ProblemError(
@@ -174,5 +174,6 @@ async def deliver(parts: Parts, intake: Intake, values: Sequence[bytes]) -> Take
     return taken
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Return the time as events have it."""
     return round(time.time() * 1000)

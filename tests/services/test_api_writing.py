@@ -176,6 +176,63 @@ def test_a_preference_is_an_event_of_now(api: Api, kafka: str, shared_topics: To
     assert [one.json()["event_id"] for one in again] == [mine, mine]
 
 
+def test_what_was_shown_is_an_event_an_item_and_the_same_ones_when_told_again(
+    api: Api, kafka: str, shared_topics: Topics
+) -> None:
+    ask = {
+        "user_id": "looks",
+        "variant": "blend:b",
+        "request_id": "r1",
+        "impressions": [
+            {"item_id": "t1", "position": 1, "source": "personal", "model_run_id": 7},
+            {"item_id": "t2", "position": 2, "source": "popular"},
+        ],
+    }
+    told = [post(api, "/impressions", json.dumps(ask), media="application/json") for _ in range(2)]
+    assert [(one.status_code, one.json()) for one in told] == [(202, {"accepted": 2})] * 2
+    sent = [
+        json.loads(value or b"{}")
+        for key, value in read_topic(kafka, shared_topics.events)
+        if key == b"looks"
+    ]
+    assert [one["event_id"] for one in sent[:2]] == [one["event_id"] for one in sent[2:]]
+    assert len({one["event_id"] for one in sent}) == 2
+    said = ("event_type", "item_id", "position", "source", "model_run_id", "variant")
+    assert [tuple(one.get(name) for name in said) for one in sent[:2]] == [
+        ("impression", "t1", 1, "personal", 7, "blend:b"),
+        ("impression", "t2", 2, "popular", None, "blend:b"),
+    ]
+    assert post(api, "/impressions", json.dumps(ask), role=Role.READ).status_code == 403
+    ask["impressions"] = [{"item_id": "t1", "position": 0, "source": "personal"}]
+    refused = post(api, "/impressions", json.dumps(ask), media="application/json")
+    assert refused.status_code == 422
+    assert [one["field"] for one in refused.json()["errors"]] == ["impressions.0.position"]
+
+
+def test_a_list_that_is_written_back_counts_as_shown(
+    api: Api, url: str, kafka: str, shared_topics: Topics
+) -> None:
+    execute(url, "INSERT INTO items (item_id, title) VALUES ('n1', 'One'), ('n2', 'Two')")
+    path = "/recommend/sees?n=2&write_back=true"
+    assert api.get(path, Role.READ).status_code == 403
+    assert api.json("/recommend/sees?n=2")["recommendations"]
+    told = api.get(path, Role.WRITE)
+    assert told.status_code == 200, told.text
+    sent = [
+        json.loads(value or b"{}")
+        for key, value in read_topic(kafka, shared_topics.events)
+        if key == b"sees"
+    ]
+    assert [(one["position"], one["item_id"], one["source"]) for one in sent] == [
+        (one["rank"], one["item"]["item_id"], one["source"])
+        for one in told.json()["recommendations"]
+    ]
+    assert [one["item_id"] for one in sent] == ["n1", "n2"]
+    with serving(url) as without_kafka:
+        assert without_kafka.get(path, Role.WRITE).status_code == 503
+        assert without_kafka.get("/recommend/sees?n=2").status_code == 200
+
+
 def test_items_and_listeners_go_through_their_topics(
     api: Api, kafka: str, shared_topics: Topics
 ) -> None:
