@@ -19,6 +19,7 @@ ADVERT: Final = EVENT_TYPE_NAMES.index("advert")
 LOGIN: Final = EVENT_TYPE_NAMES.index("login")
 LOGOUT: Final = EVENT_TYPE_NAMES.index("logout")
 SUBSCRIPTION: Final = EVENT_TYPE_NAMES.index("subscription_change")
+IMPRESSION: Final = EVENT_TYPE_NAMES.index("impression")
 
 PAGES: Final = ("Home", "Artist", "Album", "Playlist", "Settings", "Profile", "Help", "About")
 HOME_PAGE: Final = 0
@@ -30,7 +31,8 @@ class Behaviour:
 
     ``time`` ms; ``user``, ``track`` indices (track -1: none); ``visit`` number of the session;
     ``code`` index into ``EVENT_TYPE_NAMES``; ``page`` index into ``PAGES``; ``level`` index into
-    ``LEVELS``, for a subscription change the new one.
+    ``LEVELS``, for a subscription change the new one; ``note`` what an impression says of its
+    place in a list (see ``producer.lists.Notes``), -1 for other events.
     """
 
     time: Doubles
@@ -41,6 +43,7 @@ class Behaviour:
     ms_played: Ints
     page: Codes
     level: Codes
+    note: Ints
 
     def __len__(self) -> int:
         return len(self.time)
@@ -66,4 +69,4 @@ class Behaviour:
 def no_behaviour() -> Behaviour:
     """Return no events."""
     whole, small = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8)
-    return Behaviour(np.empty(0), whole, whole, small, whole, whole, small, small)
+    return Behaviour(np.empty(0), whole, whole, small, whole, whole, small, small, whole)

@@ -3,6 +3,8 @@
 import json
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +13,7 @@ import typer
 from encore.errors import EncoreError
 
 if TYPE_CHECKING:
+    from producer.lists import ListsReader
     from producer.plan import Plan
     from producer.publishing import Sink
     from producer.tally import Tally
@@ -58,6 +61,13 @@ def produce(
             "from TO. May be repeated, in order.",
         ),
     ] = None,
+    from_lists: Annotated[
+        float,
+        typer.Option(
+            help="Share of live plays for which listeners look at their recommendations, which "
+            "are read from PostgreSQL. Then no run is like another.",
+        ),
+    ] = 0.0,
     entities: Annotated[
         bool, typer.Option("--entities/--no-entities", help="Send users and items too.")
     ] = True,
@@ -89,6 +99,7 @@ def produce(
         max_events=max_events,
         history_events=history_events,
         away=tuple(parse_away(span) for span in away or ()),
+        from_lists=from_lists,
     )
     command = _command(plan, entities=entities)
     pace = live_pace(plan)
@@ -99,8 +110,9 @@ def produce(
         time_lapse=f"x{pace.time_lapse:.3g}",
         repeat_with=command,
     )
-    blocks = Stream(plan).blocks(entities=entities)
-    tally, failure = _run(blocks, output, delivery_timeout, plan.max_events, quiet=quiet)
+    with _lists(plan) as lists:
+        blocks = Stream(plan, lists).blocks(entities=entities)
+        tally, failure = _run(blocks, output, delivery_timeout, plan.max_events, quiet=quiet)
     _finish(tally, failure, {"live_from": iso(live_from_ms), "command": command}, summary_json)
 
 
@@ -130,6 +142,19 @@ def replay(
     blocks = recorded.blocks(parse_speed(speed), int(time.time() * 1000))
     tally, failure = _run(blocks, output, delivery_timeout, None, quiet=quiet)
     _finish(tally, failure, {"replayed": recorded.counts.as_dict()}, summary_json)
+
+
+@contextmanager
+def _lists(plan: "Plan") -> "Iterator[ListsReader | None]":
+    """Read what listeners are recommended, if they are to look at it."""
+    if not plan.from_lists:
+        yield None
+        return
+    from encore.stack.endpoints import database_url
+    from producer.lists import ListsReader
+
+    with ListsReader(database_url()).reading() as reader:
+        yield reader
 
 
 def _run(
@@ -196,5 +221,7 @@ def _command(plan: "Plan", *, entities: bool) -> str:
     for name in ("max_events", "history_events"):
         if getattr(plan, name) is not None:
             words.append(f"--{name.replace('_', '-')}={getattr(plan, name)}")
+    if plan.from_lists:
+        words.append(f"--from-lists={plan.from_lists:g}")
     words += [f"--away={iso(begin)}/{iso(end)}" for begin, end in plan.away]
     return shlex.join(words if entities else [*words, "--no-entities"])

@@ -12,12 +12,14 @@ import orjson
 from encore.events import EVENT_TYPE_NAMES, LEVELS, SCHEMA_VERSION
 from producer.arrays import Ints
 from producer.behaviour import (
+    IMPRESSION,
     LISTEN,
     PAGE_VIEW,
     PAGES,
     SEARCH,
     Behaviour,
 )
+from producer.lists import Notes
 from producer.places import CITIES
 from producer.population import DEVICES, GENDERS
 from producer.world import World
@@ -59,8 +61,9 @@ def event_ids(rng: np.random.Generator, count: int) -> list[str]:
 class Encoder:
     """Encodes for one world; newcomers and new tracks are picked up as they appear."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, notes: Notes) -> None:
         self._world = world
+        self._notes = notes
         self.keys: list[bytes] = []
         self._who: list[str] = []
         self._context: list[str] = []
@@ -149,6 +152,8 @@ class Encoder:
             strict=True,
         ):
             extras[index] = f"{self._lengths[track]}{played}"
+        for index in np.flatnonzero(code == IMPRESSION).tolist():
+            extras[index] += self._notes.texts[behaviour.note[index]]
         for index in np.flatnonzero(code == PAGE_VIEW).tolist():
             extras[index] = _PAGE_PARTS[behaviour.page[index]]
         for index in np.flatnonzero(code == SEARCH).tolist():

@@ -19,7 +19,8 @@ class Plan:
     ``max_events`` end the stream; without them it is endless. ``history_events`` scales the
     listeners' activity so that the history holds about that many. ``away`` are spans of the live
     time (begin, end) in which nobody produced: nothing happens in them, and what was due before
-    the end of the last one has been sent by an earlier run.
+    the end of the last one has been sent by an earlier run. ``from_lists`` is the share of live
+    plays that begin with a look at the listener's recommendations, where these are read.
     """
 
     live_from_ms: int
@@ -35,6 +36,7 @@ class Plan:
     max_events: int | None = None
     history_events: int | None = None
     away: tuple[tuple[int, int], ...] = ()
+    from_lists: float = 0.0
 
     def __post_init__(self) -> None:
         _at_least("--users", self.users, 1)
@@ -47,6 +49,10 @@ class Plan:
             share = getattr(self, name)
             if not 0 <= share <= 0.5:
                 raise EncoreError(f"--{name} {share} is not allowed: a share from 0 to 0.5.")
+        if not 0 <= self.from_lists <= 1:
+            raise EncoreError(
+                f"--from-lists {self.from_lists} is not allowed: a share from 0 to 1."
+            )
         for name in ("max_events", "history_events"):
             if getattr(self, name) is not None:
                 _at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
@@ -65,7 +71,8 @@ class Plan:
     def identity(self) -> str:
         """Return what tells this stream's events from those of any other plan.
 
-        The end and the spans away are left out, so that a longer run begins with the same events.
+        The end and the spans away are left out, so that a longer run begins with the same events,
+        and so are the plays from lists, which no plan can tell.
         """
         return "|".join(
             str(part)
@@ -74,6 +81,11 @@ class Plan:
                 self.late, self.duplicates, self.malformed, self.history_events,
             )
         )  # fmt: skip
+
+
+def seconds_since_2020(moment_ms: int) -> int:
+    """Return what the number of a first visit at a moment is."""
+    return (moment_ms - EPOCH_2020_MS) // 1000
 
 
 def _at_least(flag: str, value: int, least: int) -> None:

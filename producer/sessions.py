@@ -31,6 +31,7 @@ from producer.behaviour import (
     no_behaviour,
 )
 from producer.choice import Plays, choose_tracks, hear
+from producer.looking import Look
 from producer.world import World
 
 MEAN_EVENTS: Final = 25.0
@@ -102,11 +103,18 @@ class _Steps:
     unliked: Ints
 
 
-def simulate(world: World, users: Ints, starts: Doubles, rng: np.random.Generator) -> Behaviour:
+def simulate(
+    world: World,
+    users: Ints,
+    starts: Doubles,
+    rng: np.random.Generator,
+    look: Look | None = None,
+) -> Behaviour:
     """Return the events of one session for each user, beginning at ``starts`` (ms).
 
     A user comes at most once. Marks the users busy until their session ends and moves their
-    level, last like and favourites on.
+    level, last like and favourites on. With lists to ``look`` at, each session begins with one,
+    whose impressions follow the other events, not yet in the order of time.
     """
     if not len(users):
         return no_behaviour()
@@ -119,7 +127,10 @@ def simulate(world: World, users: Ints, starts: Doubles, rng: np.random.Generato
     track, fit = choose_tracks(
         listeners, world.taste, world.favourites, catalogue, world.sampler, rng
     )
+    if look is not None:
+        look.choose(listeners, world.taste, catalogue, track, fit)
     plays = hear(track, fit, catalogue.durations, rng)
+    levels = world.people.levels[users]
     steps = _step(world, users, lengths, plays, rng)
     gaps = _gaps(steps, plays, rng)
     offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -128,7 +139,11 @@ def simulate(world: World, users: Ints, starts: Doubles, rng: np.random.Generato
     world.busy_until[users] = time[offsets + lengths - 1]
     world.visits[users] += 1
     _remember_favourites(world, listeners, steps, plays, rng)
-    return _events(listeners, time, world.visits[listeners], steps, plays, rng)
+    events = _events(listeners, time, world.visits[listeners], steps, plays, rng)
+    if look is None:
+        return events
+    shown = look.impressions(users, starts, world.visits[users], levels, catalogue)
+    return events.joined(shown)
 
 
 def _step(
@@ -257,4 +272,5 @@ def _events(
         ms_played=plays.ms_played[steps.song],
         page=page,
         level=steps.level,
+        note=np.full(len(state), -1, dtype=np.int64),
     )

@@ -16,8 +16,9 @@ from producer.announcing import Announcer
 from producer.arrays import Bools, Doubles, Ints
 from producer.behaviour import DISLIKE, LIKE, LISTEN, PLAYLIST_ADD, Behaviour
 from producer.encoding import Encoder, event_ids
+from producer.lists import ListsReader, Notes
 from producer.malformed import spoil
-from producer.plan import EPOCH_2020_MS, Plan
+from producer.plan import Plan, seconds_since_2020
 from producer.randomness import named_rng
 from producer.records import Extra, Kind, RecordBlock
 from producer.timeline import Chapter, Timeline
@@ -46,15 +47,24 @@ class _Share:
 class Stream:
     """The records of a plan. ``blocks`` may be run through once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, lists: ListsReader | None = None) -> None:
+        """Take the plan, and what reads the lists that listeners choose from, if they do."""
         self._plan = plan
-        first_visit = (plan.begin_ms - EPOCH_2020_MS) // 1000
+        self._reader = lists
         self._world = World(
-            plan.seed, plan.users, plan.tracks, plan.live_from_ms, plan.history_ms, first_visit
+            plan.seed,
+            plan.users,
+            plan.tracks,
+            plan.live_from_ms,
+            plan.history_ms,
+            seconds_since_2020(plan.begin_ms),
         )
-        self._encoder = Encoder(self._world)
+        self._encoder = Encoder(self._world, lists.notes if lists else Notes())
         self._announcer = Announcer(self._world, self._encoder)
         self._rng = named_rng(plan.seed, "stream", plan.identity)
+        # What listeners choose from lists happens once: another run has other events, and so other
+        # ids, or they would be taken for repeats.
+        self._live_ids = np.random.default_rng() if lists else self._rng
         self._late = _Share(plan.late)
         self._twice = _Share(plan.duplicates)
         self._spoiled = _Share(plan.malformed)
@@ -76,7 +86,7 @@ class Stream:
     def _all_blocks(self) -> Iterator[RecordBlock]:
         yield from self._announcer.everybody(self._plan.begin_ms)
         left = self._plan.max_events
-        for chapter in Timeline(self._plan, self._world).chapters():
+        for chapter in Timeline(self._plan, self._world, self._reader).chapters():
             block = self._block(chapter)
             cut = self._cut_at_end(block, left)
             if len(cut):
@@ -102,7 +112,8 @@ class Stream:
         spoiled_at = (self._good + spoiled).astype(np.float64) + 0.25
         produced = self._produced(chapter, behaviour, twice_at, spoiled_at)
         happened, kinds = self._happened(behaviour, produced)
-        values = self._encoder.events(behaviour, happened, produced, event_ids(self._rng, count))
+        ids = self._live_ids if chapter.live else self._rng
+        values = self._encoder.events(behaviour, happened, produced, event_ids(ids, count))
         keys = [self._encoder.keys[user] for user in behaviour.user.tolist()]
         extras = self._pending + self._announcer.released(chapter.released, self._good)
         extras += self._announcer.newcomers(behaviour, self._good)
@@ -111,7 +122,7 @@ class Stream:
             Extra(place, Kind.DUPLICATE, keys[index], values[index])
             for place, index in zip(twice_at.tolist(), twice.tolist(), strict=True)
         ]
-        extras += self._malformed(spoiled, spoiled_at, keys, values)
+        extras += self._malformed(spoiled, spoiled_at, keys, values, ids)
         return self._merge(chapter, kinds, keys, values, produced, extras)
 
     def _by_hand_over(self, behaviour: Behaviour) -> Behaviour:
@@ -164,10 +175,15 @@ class Stream:
         return happened, kinds
 
     def _malformed(
-        self, spoiled: Ints, places: Doubles, keys: list[bytes], values: list[bytes]
+        self,
+        spoiled: Ints,
+        places: Doubles,
+        keys: list[bytes],
+        values: list[bytes],
+        ids: np.random.Generator,
     ) -> list[Extra]:
         good = [values[index] for index in spoiled.tolist()]
-        copies = spoil(good, event_ids(self._rng, len(good)), self._rng)
+        copies = spoil(good, event_ids(ids, len(good)), self._rng)
         return [
             Extra(place, Kind.MALFORMED, keys[index], value)
             for place, index, (_, value) in zip(

@@ -14,7 +14,9 @@ import numpy as np
 
 from producer.arrays import Doubles, Ints
 from producer.behaviour import SUBSCRIPTION, Behaviour, no_behaviour
-from producer.plan import Plan
+from producer.lists import ListsReader
+from producer.looking import Look
+from producer.plan import Plan, seconds_since_2020
 from producer.population import WEEK_MS
 from producer.randomness import named_rng
 from producer.rhythm import HOUR_MS, WEEK_HOURS, city_inclination
@@ -67,9 +69,11 @@ def expected_history_events(plan: Plan) -> float:
 class Timeline:
     """The chapters of a plan, history first, then live without end."""
 
-    def __init__(self, plan: Plan, world: World) -> None:
+    def __init__(self, plan: Plan, world: World, lists: ListsReader | None = None) -> None:
         self._plan = plan
         self._world = world
+        self._reader = lists
+        self._choice = named_rng(plan.seed, "lists", plan.identity)
         self._rng = named_rng(plan.seed, "behaviour", plan.identity)
         self._pace = live_pace(plan)
         scale = 1.0
@@ -170,12 +174,14 @@ class Timeline:
                 carried, now = no_behaviour(), now + not_before - real
                 sent += round((not_before - real) * self._plan.rate / 1000)
                 real = not_before
+                if self._reader:
+                    self._world.number_visits_from(seconds_since_2020(not_before))
             self._drift_until(real)
             released = np.concatenate([overdue, self._arrivals(real, online * span / MEAN_GAP_MS)])
             overdue = _NO_INDICES
             users = self._live_starters(now, real, online * span / (MEAN_EVENTS * MEAN_GAP_MS))
             starts = now + self._rng.random(len(users)) * span
-            new = simulate(self._world, users, starts, self._rng)
+            new = simulate(self._world, users, starts, self._rng, self._look())
             happened = carried.joined(new).in_order()
             past = happened.time < now + span
             carried = happened.take(~past)
@@ -183,6 +189,11 @@ class Timeline:
             sent += len(chapter.behaviour)
             now += span
             yield chapter
+
+    def _look(self) -> Look | None:
+        """Return the lists of now to look at, if there are any."""
+        lists = self._reader.lists if self._reader else None
+        return Look(lists, self._plan.from_lists, self._choice) if lists else None
 
     def _back_at(self, real: int) -> int:
         """Return the end of the span away that has begun by now, or 0 if none has."""

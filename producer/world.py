@@ -46,6 +46,12 @@ class World:
         """Return the listeners from index ``first`` on who have had no session yet."""
         return first + np.flatnonzero(self.visits[first:] == self._first_visit)
 
+    def number_visits_from(self, first: int) -> None:
+        """Let the next visits have numbers from ``first`` on: those below may have been used."""
+        never = self.visits == self._first_visit
+        self.visits = np.where(never, first, np.maximum(self.visits, first + 1))
+        self._first_visit = first
+
     def release_until(self, now_ms: int) -> None:
         """Let the tracks that have come out by now be played."""
         self.sampler = TrackSampler(self.catalogue, now_ms)
