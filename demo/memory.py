@@ -3,11 +3,14 @@
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from encore.errors import EncoreError
 from encore.spans import parse_span
 from encore.stack.state import write_atomically
+
+# Of the live plays so many begin with a look at the listener's recommendations.
+FROM_LISTS: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,8 @@ class Memory:
     def live_arguments(self) -> list[str]:
         """Return the arguments of ``encore`` that produce live from the end of the last span."""
         spans = [f"{begin}/{end}" for begin, end in self.away]
-        return [*self._arguments(), *(word for span in spans for word in ("--away", span))]
+        away = (word for span in spans for word in ("--away", span))
+        return [*self._arguments(), "--from-lists", str(FROM_LISTS), *away]
 
     def _arguments(self) -> list[str]:
         words = ["produce", "--quiet", "--live-from", str(self.live_from_ms)]

@@ -10,7 +10,7 @@ from psycopg2 import extensions
 
 from database.engine import connect
 from demo import queries
-from demo.snapshot import Flow, Listener, Model, Rates, TopicProgress, Trend
+from demo.snapshot import Flow, Listener, Model, Outcome, Rates, TopicProgress, Trend
 from encore.errors import ServiceUnavailableError
 from encore.events import Topics
 from encore.topics import end_offsets, topic_ids
@@ -80,6 +80,11 @@ class Observer:
         """Return the rows of every table and view."""
         with self._cursor() as cursor:
             return queries.count_rows(cursor)
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Return what came of the recommendations that were shown."""
+        with self._cursor() as cursor:
+            return queries.read_outcomes(cursor)
 
     def ends(self) -> dict[tuple[str, int], int]:
         """Return where Kafka's partitions end."""

@@ -207,6 +207,7 @@ class Demo:
                 steps=tuple(self._steps),
                 seconds=self._elapsed(),
                 notes=tuple(self._crew.notes),
+                outcomes=observer.outcomes(),
             )
         )
 

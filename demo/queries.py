@@ -6,7 +6,7 @@ from typing import Any
 from psycopg2 import extensions, sql
 
 from database.schema import METADATA
-from demo.snapshot import Model, Play, Recommendation, TopicProgress, Trend
+from demo.snapshot import Model, Outcome, Play, Recommendation, TopicProgress, Trend
 
 # Tracks whose newest plays say who is listening just now.
 RECENT_SESSIONS = 500
@@ -132,6 +132,15 @@ def read_recommendations(
         (user_id, limit),
     )
     return tuple(Recommendation(*row) for row in cursor.fetchall())
+
+
+def read_outcomes(cursor: extensions.cursor) -> tuple[Outcome, ...]:
+    """Return what came of what was shown, the source shown most first."""
+    cursor.execute(
+        "SELECT source, sum(impressions)::bigint, sum(plays)::bigint FROM recommendation_outcomes"
+        " GROUP BY source ORDER BY 2 DESC, 1"
+    )
+    return tuple(Outcome(*row) for row in cursor.fetchall())
 
 
 def count_rows(cursor: extensions.cursor) -> dict[str, int]:

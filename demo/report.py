@@ -1,15 +1,24 @@
 """The demo's report: what went through each hop, and whether it all adds up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from demo.snapshot import Model, Step, TopicProgress
+from demo.snapshot import Model, Outcome, Step, TopicProgress
 
 # Broken records are a thousandth of a short run's, and a fallback run has no files. Nobody is
-# queued when the lists are up to date.
+# queued when the lists are up to date. Nobody may have looked at a list by the end of a short run.
 MAY_BE_EMPTY: Final = frozenset(
-    {"rejected_events", "model_artifacts", "live_queue", "api_keys", "api_writes"}
+    {
+        "rejected_events",
+        "model_artifacts",
+        "live_queue",
+        "api_keys",
+        "api_writes",
+        "impressions",
+        "recommendation_outcomes",
+        "click_through",
+    }
 )
 
 
@@ -32,6 +41,7 @@ class Findings:
     steps: tuple[Step, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def build_report(found: Findings) -> dict[str, Any]:
@@ -45,6 +55,7 @@ def build_report(found: Findings) -> dict[str, Any]:
         "topics": by_topic,
         "rows": dict(found.rows),
         "model": _model(found.model),
+        "click_through": _click_through(found.outcomes),
         "seconds_to_first_recommendation": _rounded(found.first_recommendation_seconds),
         "seconds": round(found.seconds, 1),
         "steps": {step.name: _rounded(step.seconds) for step in found.steps},
@@ -120,6 +131,20 @@ def _model(model: Model | None) -> dict[str, Any] | None:
     }
 
 
+def _click_through(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
+    """Return what was played of what was shown, or None where nothing was shown."""
+    impressions = sum(one.impressions for one in outcomes)
+    if not impressions:
+        return None
+    plays = sum(one.plays for one in outcomes)
+    return {
+        "impressions": impressions,
+        "plays": plays,
+        "rate": plays / impressions,
+        "by_source": {one.source: one.plays / one.impressions for one in outcomes},
+    }
+
+
 def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the report in a few lines for a person."""
     lines = [
@@ -132,6 +157,13 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     model = report["model"]
     if model is not None:
         lines.append(f"model run {model['model_run_id']} ({model['algorithm']}){_ndcg(model)}")
+    shown = report["click_through"]
+    if shown is not None:
+        by_source = ", ".join(f"{name} {rate:.1%}" for name, rate in shown["by_source"].items())
+        lines.append(
+            f"{shown['rate']:.1%} of {shown['impressions']:,} recommendations shown were played "
+            f"({by_source})"
+        )
     return lines
 
 

@@ -111,6 +111,15 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the recommendations of a source that were shown."""
+
+    source: str
+    impressions: int
+    plays: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that the view shows at one moment. ``model_age`` is in s."""
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from demo.report import Findings, build_report, find_problems, summary_lines
-from demo.snapshot import Model, Step, TopicProgress
+from demo.snapshot import Model, Outcome, Step, TopicProgress
 
 GOOD = Findings(
     events_topic="music.events",
@@ -96,3 +96,12 @@ def test_the_summary_for_a_person_says_how_the_counts_close() -> None:
         "first recommendation after 71.3 s",
         "model run 2 (als): NDCG@10 0.200, popularity 0.100",
     ]
+
+
+def test_the_summary_says_what_was_played_of_what_was_shown() -> None:
+    shown = (Outcome("personal", 1000, 120), Outcome("popular", 200, 6))
+    report = build_report(replace(GOOD, outcomes=shown))
+    assert report["click_through"]["rate"] == 0.105
+    assert summary_lines(report)[-1] == (
+        "10.5% of 1,200 recommendations shown were played (personal 12.0%, popular 3.0%)"
+    )
