@@ -30,6 +30,7 @@ demo: setup ## The whole loop, live in the terminal (DEMO_ARGS="--for 120s --jso
 	$(BIN)/encore demo $(DEMO_ARGS)
 
 test: lint ## Lint, strict types and all tests
+	@scripts/prerequisites.sh --redis || echo "the tests of Redis are skipped"
 	@# In two processes, as one that waits for a start leaves a core idle; JOBS=0: one after another.
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --durations=20 $(TESTS)
 

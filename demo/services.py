@@ -1,4 +1,7 @@
-"""The demo's Kafka and PostgreSQL: fetched, started if they are ours, stopped, wiped."""
+"""The demo's servers: fetched, started if they are ours, stopped, wiped.
+
+Kafka, PostgreSQL, and Redis where the machine has it.
+"""
 
 import json
 import shutil
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from encore.errors import EncoreError
 from encore.stack import layout, local
+from encore.stack.redis_server import has_redis
 from encore.stack.state import write_atomically
 
 
@@ -49,15 +53,16 @@ class Services:
 
     def up(self) -> None:
         """Start what does not run, remembering beforehand what was ours to start."""
+        wanted = [*local.SERVICES, *(["redis"] if has_redis() else [])]
         stopped = {
             name
-            for name in local.SERVICES
+            for name in wanted
             if not local.is_external(name)
             and local.status([name])[0].health is local.Health.STOPPED
         }
         ours = sorted(stopped | set(self._ours()))
         write_atomically(self._record, json.dumps(ours) + "\n", mode=0o644)
-        local.up()
+        local.up(wanted)
 
     def down(self) -> None:
         """Stop what the demo started."""
@@ -69,7 +74,7 @@ class Services:
             found = json.loads(self._record.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return []
-        return [name for name in local.SERVICES if name in found]
+        return [name for name in local.EVERY if name in found]
 
 
 def look_further(listener: str) -> tuple[str, ...]:

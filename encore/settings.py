@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         description="PostgreSQL as postgresql://user:password@host:port/database. "
         "Empty: the local stack's.",
     )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis for ready answers of the API, as redis://:password@host:port/number. "
+        "Empty: the local stack's where `encore up redis` started one, else none.",
+    )
     encore_home: str = Field(
         "", description="Data, logs and checkpoints of the local stack. Empty: ./.encore"
     )
@@ -94,6 +99,13 @@ class Settings(BaseSettings):
         le=65535,
         description="Port the local PostgreSQL and the Compose file prefer; "
         "the local stack takes a free one if it is in use.",
+    )
+    redis_port: int = Field(
+        6379,
+        ge=1,
+        le=65535,
+        description="Port the local Redis prefers; the local stack takes a free one if it is in "
+        "use.",
     )
     postgres_user: str = Field("pyspark", description="Owner of the database in the local stack.")
     postgres_password: SecretStr = Field(
@@ -298,6 +310,10 @@ class Settings(BaseSettings):
     serve_max_request_bytes: Count = Field(8_388_608, description="A larger body is refused (413).")
     serve_key_seconds: Seconds = Field(
         5.0, description="A key that is revoked stops to count within this time."
+    )
+    serve_cache_seconds: Seconds = Field(
+        30.0,
+        description="An answer kept in Redis is never older than this, whatever is not forgotten.",
     )
     serve_cors_origins: str = Field(
         "",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Check for Python 3.11+ with venv and Java 17+; as root on Debian, install what is missing.
-# With --python: print the Python to use.
+# With --python: print the Python to use. With --redis: check for Redis, which the rest can do without.
 set -eu
 
 find_python() {
@@ -33,6 +33,10 @@ install() {
     fi
 }
 
+if [ "${1:-}" = "--redis" ]; then
+    command -v redis-server >/dev/null || install redis-server "Redis"
+    exit 0
+fi
 python=$(find_python) || {
     echo "error: Python 3.11 or newer is missing. Install it (Debian 12, Ubuntu 24.04: python3)." >&2
     exit 1

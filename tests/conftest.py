@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A JVM that lives for seconds spends most of them compiling.
 QUICK_JVM = "-XX:TieredStopAtLevel=1"
-SERVICE_VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "POSTGRES_PASSWORD")
+SERVICE_VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "POSTGRES_PASSWORD", "REDIS_URL")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,7 +43,7 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         patch.setenv("JDK_JAVA_OPTIONS", QUICK_JVM)
         # Test runs side by side (pytest-xdist) would look at the same port at the same moment.
         beside = 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        for name in ("kafka_port", "postgres_port"):
+        for name in ("kafka_port", "postgres_port", "redis_port"):
             patch.setenv(name.upper(), str(Settings.model_fields[name].default + beside))
         settings.cache_clear()
         yield home
@@ -80,6 +80,22 @@ def postgres_url(isolated_settings: Path) -> Iterator[str]:
         yield recorded_url()
     finally:
         local.wipe(["postgres"])
+
+
+@pytest.fixture(scope="module")
+def redis_url(isolated_settings: Path) -> Iterator[str]:
+    """Start a Redis for the tests of one file; return its URL, password included."""
+    from encore.stack import local
+    from encore.stack.endpoints import redis_url as recorded_url
+    from encore.stack.redis_server import has_redis
+
+    if not has_redis():
+        pytest.skip("there is no redis-server on this machine")
+    try:
+        local.up(["redis"])
+        yield recorded_url()
+    finally:
+        local.wipe(["redis"])
 
 
 @pytest.fixture

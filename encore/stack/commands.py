@@ -22,13 +22,14 @@ topics_app = typer.Typer(invoke_without_command=True)
 app.add_typer(topics_app, name="topics")
 
 Services = Annotated[
-    list[str] | None, typer.Argument(metavar="[kafka|postgres]...", help="Default: both.")
+    list[str] | None,
+    typer.Argument(metavar="[kafka|postgres|redis]...", help="Default: all but redis to start."),
 ]
 
 
 @app.command("up")
 def up_command(services: Services = None) -> None:
-    """Start Kafka and PostgreSQL, or check those that the settings name."""
+    """Start Kafka and PostgreSQL, and Redis if named, or check those that the settings name."""
     from encore.stack import local
 
     local.up(services or local.SERVICES)
@@ -39,12 +40,12 @@ def down_command(
     services: Services = None,
     wipe: Annotated[bool, typer.Option("--wipe", help="Delete their data as well.")] = False,
 ) -> None:
-    """Stop the local Kafka and PostgreSQL. Their data stay."""
+    """Stop the local Kafka, PostgreSQL and Redis. What is on disk stays."""
     from encore.stack import local
 
     if wipe:
-        local.wipe(services or local.SERVICES)
-    elif not local.down(services or local.SERVICES):
+        local.wipe(services or local.EVERY)
+    elif not local.down(services or local.EVERY):
         typer.echo("nothing of ours was running")
 
 
@@ -56,7 +57,7 @@ def status_command(
     """Ask every service whether it works. Exits 3 if one does not."""
     from encore.stack import local
 
-    found = local.status(services or local.SERVICES)
+    found = local.status(services or ())
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:

@@ -1,4 +1,4 @@
-"""The passwords of the local PostgreSQL: made once, kept in files only their owner reads."""
+"""The passwords of the local servers: made once, kept in files only their owner reads."""
 
 import secrets
 from pathlib import Path
@@ -19,6 +19,11 @@ def user_password() -> str:
     """Return the password of the database's owner: ``POSTGRES_PASSWORD``, else one of our own."""
     given = settings().postgres_password.get_secret_value()
     return given or _kept("user-password")
+
+
+def redis_password() -> str:
+    """Return the local Redis' password, made at the first call."""
+    return _kept("redis-password")
 
 
 def _kept(name: str) -> str:

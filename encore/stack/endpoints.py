@@ -5,7 +5,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from encore.errors import ServiceUnavailableError
 from encore.settings import settings
 from encore.stack import layout
-from encore.stack.credentials import user_password
+from encore.stack.credentials import redis_password, user_password
+from encore.stack.process import find
 from encore.stack.state import read_state
 
 HIDDEN = "********"
@@ -37,6 +38,20 @@ def local_database_url(port: int, database: str | None = None) -> str:
     user, password = quote(current.postgres_user, safe=""), quote(_password(), safe="")
     name = quote(database or current.postgres_db, safe="")
     return f"postgresql://{user}:{password}@{layout.HOST}:{port}/{name}"
+
+
+def redis_url() -> str:
+    """Return Redis as ``redis://:password@host:port``, or nothing where there is none. A secret."""
+    given = settings().redis_url.get_secret_value()
+    return given or own_redis_url()
+
+
+def own_redis_url() -> str:
+    """Return the local stack's Redis, or nothing where it does not run: the API can do without."""
+    state = read_state(layout.state_file("redis"))
+    if state is None or find(state.pid, state.created) is None:
+        return ""
+    return f"redis://:{quote(redis_password(), safe='')}@{layout.HOST}:{state.port}"
 
 
 def redact_url(url: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import psycopg2
+import redis
 
 from encore.errors import EncoreError, ServiceUnavailableError
 from encore.log import get_logger
@@ -18,17 +19,22 @@ from encore.stack.endpoints import (
     database_url,
     kafka_bootstrap_servers,
     local_database_url,
+    own_redis_url,
     redact_url,
+    redis_url,
 )
 from encore.stack.postgres import Postgres
+from encore.stack.redis_server import Redis, check_redis
 from encore.stack.server import Server
 from encore.stack.state import ServerState, exclusive, read_state
 from encore.topics import check_kafka
 
 log = get_logger("stack")
 
-SERVICES = ("kafka", "postgres")
-SERVERS: dict[str, Callable[[], Server]] = {"kafka": Broker, "postgres": Postgres}
+SERVICES = ("kafka", "postgres")  # what nothing works without
+OPTIONAL = ("redis",)
+EVERY = (*SERVICES, *OPTIONAL)
+SERVERS: dict[str, Callable[[], Server]] = {"kafka": Broker, "postgres": Postgres, "redis": Redis}
 
 
 class Health(StrEnum):
@@ -70,17 +76,22 @@ def up(services: Sequence[str] = SERVICES) -> None:
         _require_answer(name)
 
 
-def down(services: Sequence[str] = SERVICES) -> list[str]:
+def down(services: Sequence[str] = EVERY) -> list[str]:
     """Stop the local services that run; return the names of those that did."""
     with exclusive(layout.stack_lock(), what="the local stack"):
         return [
-            name
-            for name in reversed(_checked(services))
-            if not is_external(name) and SERVERS[name]().down()
+            name for name in reversed(_checked(services)) if not is_external(name) and _down(name)
         ]
 
 
-def wipe(services: Sequence[str] = SERVICES) -> None:
+def _down(name: str) -> bool:
+    stopped = SERVERS[name]().down()
+    if name in OPTIONAL:
+        layout.state_file(name).unlink(missing_ok=True)  # nobody misses it any more
+    return stopped
+
+
+def wipe(services: Sequence[str] = EVERY) -> None:
     """Stop the local services and delete their data for good."""
     with exclusive(layout.stack_lock(), what="the local stack"):
         for name in reversed(_checked(services)):
@@ -98,9 +109,15 @@ def _wipe(name: str, server: Server) -> None:
     log.info("wiped", service=name, data=str(data))
 
 
-def status(services: Sequence[str] = SERVICES) -> list[ServiceStatus]:
-    """Ask every service whether it works."""
-    return [_status(name) for name in _checked(services)]
+def status(services: Sequence[str] = ()) -> list[ServiceStatus]:
+    """Ask services whether they work: by default all that were named or ever started."""
+    chosen = services or (*SERVICES, *(name for name in OPTIONAL if is_wanted(name)))
+    return [_status(name) for name in _checked(chosen)]
+
+
+def is_wanted(name: str) -> bool:
+    """Tell whether a service is named by the settings, or was started and not stopped by us."""
+    return is_external(name) or layout.state_file(name).exists()
 
 
 def is_external(name: str) -> bool:
@@ -109,10 +126,11 @@ def is_external(name: str) -> bool:
     What ``encore env`` prints names our own server, which stays ours.
     """
     current = settings()
-    if name == "kafka":
-        given = current.kafka_bootstrap_servers
-    else:
-        given = current.database_url.get_secret_value()
+    given = {
+        "kafka": current.kafka_bootstrap_servers,
+        "postgres": current.database_url.get_secret_value(),
+        "redis": current.redis_url.get_secret_value(),
+    }[name]
     return bool(given) and given != _own_endpoint(name)
 
 
@@ -120,16 +138,18 @@ def _own_endpoint(name: str) -> str | None:
     state = read_state(layout.state_file(name))
     if state is None:
         return None
+    if name == "redis":
+        return own_redis_url()
     return f"{layout.HOST}:{state.port}" if name == "kafka" else local_database_url(state.port)
 
 
 def _checked(services: Sequence[str]) -> list[str]:
-    unknown = sorted(set(services) - set(SERVICES))
+    unknown = sorted(set(services) - set(EVERY))
     if unknown:
         raise EncoreError(
-            f"there is no service {', '.join(unknown)}. Choose from {', '.join(SERVICES)}."
+            f"there is no service {', '.join(unknown)}. Choose from {', '.join(EVERY)}."
         )
-    return [name for name in SERVICES if name in services]
+    return [name for name in EVERY if name in services]
 
 
 def _status(name: str) -> ServiceStatus:
@@ -159,7 +179,8 @@ def _health(state: ServerState | None, problem: str) -> Health:
 
 
 def _endpoint(name: str) -> str:
-    return kafka_bootstrap_servers() if name == "kafka" else database_url()
+    endpoints = {"kafka": kafka_bootstrap_servers, "postgres": database_url, "redis": redis_url}
+    return endpoints[name]()
 
 
 def _require_answer(name: str) -> None:
@@ -173,11 +194,8 @@ def _require_answer(name: str) -> None:
 
 def _problem(name: str) -> str:
     try:
-        if name == "kafka":
-            check_kafka(kafka_bootstrap_servers())
-        else:
-            check_database(database_url())
-    except (ServiceUnavailableError, psycopg2.Error, OSError) as error:
+        _CHECKS[name](_endpoint(name))
+    except (ServiceUnavailableError, psycopg2.Error, redis.RedisError, OSError) as error:
         return " ".join(str(error).split())
     return ""
 
@@ -186,3 +204,10 @@ def check_database(url: str) -> None:
     """Answer one query; raise ``psycopg2.Error`` if the database does not."""
     with closing(psycopg2.connect(url, connect_timeout=5)) as session, session.cursor() as cursor:
         cursor.execute("SELECT 1")
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "kafka": check_kafka,
+    "postgres": check_database,
+    "redis": check_redis,
+}

@@ -10,7 +10,7 @@ from typing import Final
 from encore.settings import settings
 from encore.stack import local
 
-_NAMED: Final = ("ENCORE_HOME", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL")
+_NAMED: Final = ("ENCORE_HOME", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "REDIS_URL")
 
 
 @contextmanager

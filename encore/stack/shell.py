@@ -10,7 +10,7 @@ from encore.errors import ServiceUnavailableError
 from encore.settings import settings
 from encore.spark import spark_environment
 from encore.stack.credentials import passfile
-from encore.stack.endpoints import database_url, kafka_bootstrap_servers
+from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redis_url
 from encore.stack.local import is_external
 
 
@@ -18,7 +18,7 @@ def shell_environment(*, with_secrets: bool) -> dict[str, str]:
     """Return the variables of ``encore env``: Spark's, and those of the services that exist.
 
     The password of the local PostgreSQL stays in its file, that of another one is left out,
-    unless ``with_secrets``.
+    unless ``with_secrets``; so does Redis, whose only address has its password in it.
     """
     variables = spark_environment()
     if settings().encore_home:
@@ -29,7 +29,8 @@ def shell_environment(*, with_secrets: bool) -> dict[str, str]:
     except ServiceUnavailableError:
         pass  # not started yet, which is no reason to withhold the rest
     if with_secrets and "PGHOST" in variables:
-        return variables | {"DATABASE_URL": database_url()}
+        secrets = {"DATABASE_URL": database_url(), "REDIS_URL": redis_url()}
+        return variables | {name: one for name, one in secrets.items() if one}
     variables.pop("PGPASSWORD", None)
     return variables
 

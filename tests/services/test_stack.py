@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+import redis
 from kafka import KafkaProducer
 
 from encore.errors import EncoreError, ServiceUnavailableError
@@ -21,8 +22,9 @@ from encore.events import MUSIC_TOPICS
 from encore.settings import settings
 from encore.stack import Health, down, layout, status, up, wipe
 from encore.stack.account import SHARED_ROOT
-from encore.stack.endpoints import database_url, kafka_bootstrap_servers
+from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redis_url
 from encore.stack.process import find_by, free_port
+from encore.stack.redis_server import has_redis
 from encore.stack.state import ServerState, read_state, write_state
 from encore.topics import check_kafka, end_offsets, ensure_topics
 
@@ -349,5 +351,32 @@ def test_status_as_json_and_its_exit_code(home: Path) -> None:
 
 
 def test_an_unknown_service_is_named(home: Path) -> None:
-    with pytest.raises(EncoreError, match=r"no service redis\. Choose from kafka, postgres"):
-        up(["redis"])
+    with pytest.raises(EncoreError, match=r"no service mysql\. Choose from kafka, postgres, redis"):
+        up(["mysql"])
+
+
+@pytest.mark.skipif(not has_redis(), reason="there is no redis-server on this machine")
+def test_redis_is_started_when_asked_for_and_not_missed_when_stopped(home: Path) -> None:
+    assert "redis" not in [one.name for one in status()]
+    up(["redis"])
+    first = recorded("redis")
+    process = psutil.Process(first.pid)
+    assert {one.laddr.ip for one in process.net_connections("tcp")} == {"127.0.0.1"}
+    assert [one.split("/")[-1] for one in process.cmdline()] == ["redis-server", "redis.conf"]
+    with (
+        closing(redis.Redis(port=first.port)) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        stranger.ping()
+    assert json.loads(encore(home, "status", "redis", "--json").stdout)[0]["health"] == "running"
+    layout.state_file("redis").unlink()
+    up(["redis"])
+    assert recorded("redis") == first
+    kill("redis")
+    assert status(["redis"])[0].health is Health.STOPPED
+    assert redis_url() == ""
+    up(["redis"])
+    with closing(redis.Redis.from_url(redis_url())) as ours:
+        assert ours.ping()
+    assert down() == ["redis"]
+    assert "redis" not in [one.name for one in status()]
