@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from encore.errors import EncoreError
-from encore.stack.endpoints import database_url
+from encore.stack.endpoints import database_url, redis_url
 from recommender import evaluate_command, tune_command
 
 app = typer.Typer()
@@ -75,7 +75,7 @@ def live(
     from encore.settings import settings
     from recommender.live.job import run
 
-    run(database_url(), settings(), once=once)
+    run(database_url(), redis_url(), settings(), once=once)
 
 
 @app.command()

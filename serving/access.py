@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
 
 from serving.keys import Role, same, split
 from serving.limits import Limiter
@@ -106,6 +107,15 @@ def _unknown(*, given: bool) -> ProblemError:
     )
 
 
+def key_of(headers: Headers) -> str | None:
+    """Return the key that a request came with, if any."""
+    key = headers.get("x-api-key")
+    if key:
+        return key
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 class Needs:
     """Lets a request pass whose key has at least a role, and notes the key for the log."""
 
@@ -127,8 +137,10 @@ class Needs:
         """
         access: Access = request.app.state.parts.access
         address = request.client.host if request.client else ""
-        caller = await access.caller(key or (bearer.credentials if bearer else None), address)
-        request.state.caller = caller
+        caller: Caller | None = getattr(request.state, "caller", None)  # asked on the way here
+        if caller is None:
+            caller = await access.caller(key or (bearer.credentials if bearer else None), address)
+            request.state.caller = caller
         request.state.writes = request.method not in ("GET", "HEAD") and self._role is not Role.READ
         _refuse_below(self._role, caller)
         return caller

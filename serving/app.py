@@ -12,9 +12,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from encore.cache import namespace
 from encore.settings import Settings
 from serving import asks
 from serving.access import Access
+from serving.cache import Cache
 from serving.contract import event_intake, item_intake, user_intake
 from serving.gate import Gate
 from serving.health import Health
@@ -24,7 +26,9 @@ from serving.measures import Measures
 from serving.models import Models
 from serving.parts import Parts
 from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
+from serving.published import Published
 from serving.reader import Reader
+from serving.ready import Ready
 from serving.routes import health, impressions, items, journal, recommend, scored, users, writing
 from serving.schemas import Problem
 from serving.writer import Writer
@@ -47,20 +51,25 @@ _MEANING: Final = {
 }
 
 
-def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
+def create_app(settings: Settings, database_url: str, kafka: str, redis: str = "") -> FastAPI:
     """Make the application of one process; ``kafka`` is where the brokers are.
 
-    Neither PostgreSQL nor Kafka need be there: it answers 503 until they are.
+    Neither PostgreSQL nor Kafka need be there: it answers 503 until they are. With ``redis`` empty
+    no answer is kept.
     """
-    parts = _parts(settings, database_url, kafka)
+    parts = _parts(settings, database_url, kafka, redis)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await parts.reader.open()
         await parts.journal.open()
+        await parts.published.open()
         try:
             yield
         finally:
+            await parts.published.close()
+            if parts.cache is not None:
+                await parts.cache.close()
             await parts.journal.close()
             await parts.reader.close()
             parts.writer.close()
@@ -80,6 +89,15 @@ def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
     app.exception_handler(ProblemError)(of_problem)
     app.exception_handler(RequestValidationError)(of_validation)
     app.exception_handler(HTTPException)(of_http)
+    if parts.cache is not None:
+        app.add_middleware(
+            Ready,
+            prefix=PREFIX,
+            cache=parts.cache,
+            access=parts.access,
+            published=parts.published,
+            measures=parts.measures,
+        )
     _let_browsers(app, settings.serve_cors_origins)
     app.add_middleware(Gate, measures=parts.measures, journal=parts.journal)
     document = _document(app)
@@ -87,7 +105,7 @@ def create_app(settings: Settings, database_url: str, kafka: str) -> FastAPI:
     return app
 
 
-def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
+def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Parts:
     reader = Reader(
         database_url,
         connections=settings.serve_connections,
@@ -95,15 +113,19 @@ def _parts(settings: Settings, database_url: str, kafka: str) -> Parts:
     )
     topics, measures = settings.topics, Measures()
     limiter = Limiter(settings.serve_rate_per_second)
+    space, seconds = namespace(database_url), settings.serve_cache_seconds
+    cache = Cache(redis, space, seconds, measures) if redis else None
     return Parts(
         settings=settings,
         database_url=database_url,
         reader=reader,
         access=Access(reader, limiter, settings.serve_key_seconds),
         measures=measures,
-        health=Health(reader, kafka),
+        health=Health(reader, kafka, cache),
         writer=Writer(kafka, settings),
         journal=Journal(reader),
+        cache=cache,
+        published=Published(reader),
         models=Models(database_url, reader, settings, measures),
         events=event_intake(
             topics.events, round(settings.stream_future_tolerance_minutes * 60_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encore.errors import EncoreError
-from encore.stack.endpoints import database_url, kafka_bootstrap_servers
+from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redis_url
 from serving.keys import Role
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def serve(
         current,
         database_url(),
         kafka_bootstrap_servers(),
+        redis_url(),
         host=host or current.serve_host,
         port=current.serve_port if port is None else port,
     )

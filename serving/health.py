@@ -9,6 +9,7 @@ from kafka.errors import KafkaError
 from encore.errors import EncoreError
 from encore.log import get_logger
 from encore.topics import check_kafka
+from serving.cache import Cache
 from serving.problems import ProblemError
 from serving.reader import Reader
 
@@ -18,15 +19,17 @@ _FRESH_SECONDS: Final = 1.0
 _KAFKA_MS: Final = 2_000
 UP: Final = "up"
 AWAY: Final = "away"
+NEEDED: Final = ("postgres", "kafka")  # Redis only makes answers quicker
 
 
 class Health:
-    """Asks PostgreSQL and Kafka whether they answer."""
+    """Asks PostgreSQL and Kafka whether they answer, and knows it of Redis, where there is one."""
 
-    def __init__(self, reader: Reader, kafka: str) -> None:
+    def __init__(self, reader: Reader, kafka: str, cache: Cache | None) -> None:
         """Take where they are; ``kafka`` is empty where none is named."""
         self._reader = reader
         self._kafka = kafka
+        self._cache = cache
         self._asking = asyncio.Lock()
         self._found: dict[str, str] = {}
         self._until = 0.0
@@ -40,7 +43,9 @@ class Health:
                 )
                 self._found = {"postgres": postgres, "kafka": kafka}
                 self._until = time.monotonic() + _FRESH_SECONDS
+        if self._cache is None:
             return self._found
+        return {**self._found, "redis": UP if self._cache.up else AWAY}
 
     async def _postgres(self) -> str:
         try:

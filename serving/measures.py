@@ -36,6 +36,17 @@ class Measures:
             ("topic", "outcome"),
             registry=self.registry,
         )
+        self._cache = Counter(
+            f"{_PREFIX}_cache",
+            "Answers that may be kept in Redis, by what became of that: hit, miss or away.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._cache_up = Gauge(
+            f"{_PREFIX}_cache_up",
+            "Whether Redis answers: 1 or 0; 0 also where there is none.",
+            registry=self.registry,
+        )
         self._model = Gauge(
             f"{_PREFIX}_model_run", "Run of the model in memory; 0: none.", registry=self.registry
         )
@@ -54,6 +65,14 @@ class Measures:
         """Count records: acknowledged, rejected or given up."""
         if count:
             self._records.labels(topic, outcome).inc(count)
+
+    def cache(self, outcome: str) -> None:
+        """Count a request that Redis may answer: hit, miss or away."""
+        self._cache.labels(outcome).inc()
+
+    def cache_up(self, *, up: bool) -> None:
+        """Take note of whether Redis answers."""
+        self._cache_up.set(int(up))
 
     def model(self, run: int) -> None:
         """Take note of the model in memory."""

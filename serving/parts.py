@@ -6,11 +6,13 @@ from starlette.requests import Request
 
 from encore.settings import Settings
 from serving.access import Access
+from serving.cache import Cache
 from serving.contract import Intake
 from serving.health import Health
 from serving.journal import Journal
 from serving.measures import Measures
 from serving.models import Models
+from serving.published import Published
 from serving.reader import Reader
 from serving.writer import Writer
 
@@ -27,6 +29,8 @@ class Parts:
     health: Health
     writer: Writer
     journal: Journal
+    cache: Cache | None
+    published: Published
     models: Models
     events: Intake
     items: Intake

@@ -17,8 +17,10 @@ from serving.app import create_app
 log = get_logger("serving")
 
 
-def run(settings: Settings, database_url: str, kafka: str, *, host: str, port: int) -> None:
-    """Answer requests until stopped.
+def run(
+    settings: Settings, database_url: str, kafka: str, redis: str, *, host: str, port: int
+) -> None:
+    """Answer requests until stopped; ``redis`` is empty where there is none.
 
     Raises:
         EncoreError: the port is taken, or PostgreSQL lacks tables.
@@ -27,9 +29,15 @@ def run(settings: Settings, database_url: str, kafka: str, *, host: str, port: i
     listening = _listen(host, port)
     place = "http://{}:{}".format(*listening.getsockname()[:2])
     log.info("settings", **redacted(settings))
-    log.info("starting", at=place, database=redact_url(database_url), kafka=kafka)
+    log.info(
+        "starting",
+        at=place,
+        database=redact_url(database_url),
+        kafka=kafka,
+        redis=redact_url(redis),
+    )
     with listening:
-        _Server(config(create_app(settings, database_url, kafka))).run(sockets=[listening])
+        _Server(config(create_app(settings, database_url, kafka, redis))).run(sockets=[listening])
     log.info("stopped")
 
 

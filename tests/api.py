@@ -123,11 +123,16 @@ class Api:
 
 @contextmanager
 def serving(
-    database_url: str, kafka: str = NOWHERE, *, keys: dict[Role, str] | None = None, **given: Any
+    database_url: str,
+    kafka: str = NOWHERE,
+    *,
+    redis: str = "",
+    keys: dict[Role, str] | None = None,
+    **given: Any,
 ) -> Iterator[Api]:
     """Run the API on a free port until the end of the block, with settings of its own."""
     made = keys if keys is not None else make_keys(database_url)
-    app = create_app(load_settings(**given), database_url, kafka)
+    app = create_app(load_settings(**given), database_url, kafka, redis)
     server = uvicorn.Server(config(app))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -1,9 +1,11 @@
 """What `encore live` runs: a worker with the settings, until it is stopped."""
 
+from contextlib import closing
 from functools import partial
 
 from database.engine import transaction
 from database.migrate import pending
+from encore.cache import Forgetter, namespace
 from encore.errors import EncoreError
 from encore.log import get_logger
 from encore.settings import Settings, redacted
@@ -16,8 +18,10 @@ from recommender.rules import Rules
 log = get_logger("live")
 
 
-def run(url: str, settings: Settings, *, once: bool) -> None:
+def run(url: str, redis: str, settings: Settings, *, once: bool) -> None:
     """Work until SIGTERM or Ctrl-C, or with ``once`` until nobody is queued.
+
+    ``redis`` is where ready answers are kept, empty where they are not.
 
     Raises:
         EncoreError: PostgreSQL does not answer, or lacks tables.
@@ -27,10 +31,11 @@ def run(url: str, settings: Settings, *, once: bool) -> None:
     if pending(url):
         raise EncoreError("the database lacks tables. Bring it up to date with `encore migrate`.")
     log.info("settings", **redacted(settings))
-    log.info("starting", database=redact_url(url))
+    log.info("starting", database=redact_url(url), redis=redact_url(redis))
     stop = Stop()
     stop.on_signals()
-    Worker(url, loader(settings), pace_of(settings), stop).run(once=once)
+    with closing(Forgetter(redis, namespace(url))) as forgetter:
+        Worker(url, loader(settings), pace_of(settings), stop, forgetter.forget).run(once=once)
     log.info("stopped")
 
 

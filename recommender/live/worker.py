@@ -6,7 +6,7 @@ the users in the queue.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -37,6 +37,7 @@ _RETRY_SECONDS = 1.0
 _MAY_PASS = (*TRANSIENT, ServiceUnavailableError, errors.IdleInTransactionSessionTimeout)
 
 Load = Callable[[extensions.cursor], ListMaker | None]
+Forget = Callable[[Iterable[str]], object]
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,15 @@ class _Loaded:
 class Worker:
     """One worker; run as many as there are cores to spare, in processes of their own.
 
-    ``load`` returns the published model, or None where there is none.
+    ``load`` returns the published model, or None where there is none. ``forget`` is told whose
+    lists were committed, and nobody now and then, to make up for what it could not do.
     """
 
     url: str = field(repr=False)
     load: Load
     pace: Pace
     stop: Stop
+    forget: Forget = lambda _: None
     name: UUID = field(default_factory=uuid4)
     _loaded: _Loaded | None = field(default=None, init=False)
     _failing_since: float | None = field(default=None, init=False)
@@ -125,6 +128,7 @@ class Worker:
     def _well(self, connection: extensions.connection) -> None:
         """Note that all is well, and say so in the database now and then."""
         self._failing_since = None
+        self.forget(())
         now = time.monotonic()
         if now < self._say_so_at:
             return
@@ -161,6 +165,7 @@ class Worker:
                 return True
             lists = self._lists(cursor, loaded.maker, user_ids)
             write(cursor, NO_RUN if loaded.maker is None else loaded.maker.model_run_id, lists)
+        self.forget(user_ids)  # now that readers see the new ones
         log.info(
             "lists made",
             users=len(lists),

@@ -11,6 +11,7 @@ from serving.access import READS
 from serving.parameters import Count, Country, Genre, ItemId, Offset
 from serving.parts import parts_of
 from serving.problems import not_found
+from serving.ready import keep
 from serving.rendering import ITEM_COLUMNS, ITEM_JOINS, answer, item
 from serving.schemas import Item, ItemPage, Popular, Similar, Trending
 
@@ -134,6 +135,7 @@ async def one_item(request: Request, item_id: ItemId) -> Response:
     row = await parts_of(request).reader.row(_ITEM, item_id)
     if row is None:
         raise not_found("item", item_id)
+    keep(request)
     return answer(item(row))
 
 
@@ -152,6 +154,7 @@ async def similar(
     found = [row for row in rows if row["item_id"] is not None]
     if not found and not rows[0]["there"]:
         raise not_found("item", item_id)
+    keep(request)
     return answer(
         {
             "item_id": item_id,

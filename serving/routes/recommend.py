@@ -13,6 +13,7 @@ from serving.keys import Role
 from serving.parameters import MOST, Count, Genre, UserId
 from serving.parts import Parts, parts_of
 from serving.problems import bad_request
+from serving.ready import keep
 from serving.recommending import Ask, of_cursor, recommendations
 from serving.rendering import answer
 from serving.routes.writing import deliver, now_ms
@@ -82,6 +83,8 @@ async def recommend(
     told = await recommendations(parts.reader, ask)
     if write_back:
         await _write_back(request, parts, told)
+    else:
+        keep(request)
     return answer(told)
 
 
