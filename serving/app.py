@@ -1,4 +1,4 @@
-"""The API as one ASGI application."""
+"""The API, and the dashboard on top of it, as one ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from encore.cache import namespace
 from encore.settings import Settings
-from serving import asks
+from serving import asks, page
 from serving.access import Access
 from serving.cache import Cache
 from serving.contract import event_intake, item_intake, user_intake
@@ -86,6 +86,7 @@ def create_app(settings: Settings, database_url: str, kafka: str, redis: str = "
     )
     app.state.parts = parts
     app.include_router(_routes(), prefix=PREFIX)
+    app.router.routes.extend(page.ROUTES)
     app.exception_handler(ProblemError)(of_problem)
     app.exception_handler(RequestValidationError)(of_validation)
     app.exception_handler(HTTPException)(of_http)

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from encore.log import get_logger
 from serving.journal import Journal
 from serving.measures import Measures
+from serving.page import HEADERS as _OF_PAGE
+from serving.page import is_of_page
 from serving.problems import ProblemError, response
 
 log = get_logger("serving")
@@ -42,12 +44,13 @@ class Gate:
             return
         status = 0
         scope.setdefault("state", {})
+        safe = _OF_PAGE if is_of_page(scope["path"]) else _HEADERS
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                message["headers"] = [*message.get("headers", ()), *safe]
             await send(message)
 
         began = time.perf_counter()

@@ -98,7 +98,9 @@ def of_http(request: Request, error: HTTPException) -> Response:
         told.headers[name] = value
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         # The router names the methods of one of the path's routes, whichever comes first.
-        told.headers["Allow"] = ", ".join(_methods(request))
+        methods = _methods(request)
+        if methods:
+            told.headers["Allow"] = ", ".join(methods)
     return told
 
 

@@ -48,6 +48,13 @@ class Ready(BaseModel):
     parts: dict[str, str]
 
 
+class Key(BaseModel):
+    """The key that a request came with."""
+
+    key_id: str
+    role: Literal["read", "write", "admin"]
+
+
 class Item(BaseModel):
     """An item. What nobody announced of it is null."""
 

@@ -1,18 +1,19 @@
-"""Who answers, and how well."""
+"""Who answers, how well, and who asks."""
 
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from serving.access import READS
+from serving.access import READS, Caller
 from serving.health import NEEDED, UP
 from serving.parts import parts_of
 from serving.problems import RETRY_SECONDS
 from serving.rendering import answer
-from serving.schemas import Hello, Live, Ready
+from serving.schemas import Hello, Key, Live, Ready
 
 router = APIRouter(tags=["health"])
 
@@ -46,6 +47,12 @@ async def ready(request: Request) -> Response:
     if not well:
         told.headers["Retry-After"] = str(RETRY_SECONDS)
     return told
+
+
+@router.get("/key", response_model=Key)
+async def key(caller: Annotated[Caller, READS]) -> Response:
+    """Say what the key of the request may do."""
+    return answer({"key_id": caller.key_id, "role": caller.role.value})
 
 
 @router.get(

@@ -1,0 +1,8 @@
+import { notice } from "../dom.js";
+
+export const title = "Models";
+
+export function mount(root) {
+  root.append(notice("Not here yet", "The REST API has it already: see docs/api.md."));
+  return () => {};
+}
