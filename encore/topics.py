@@ -206,7 +206,12 @@ def topic_ids(bootstrap: str, names: Sequence[str]) -> dict[str, str]:
 def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
     """Return the offset after the newest record of every partition."""
     with admin_client(bootstrap) as admin:
-        return _offsets(admin, topics, OffsetSpec.LATEST)
+        return ends_by(admin, topics)
+
+
+def ends_by(admin: KafkaAdminClient, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    """Return what :func:`end_offsets` does, over a connection that is open already."""
+    return _offsets(admin, topics, OffsetSpec.LATEST)
 
 
 def beginning_offsets(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:

@@ -71,6 +71,15 @@ class Access:
         self._limit(key_id)
         return Caller(key_id, known.role)
 
+    async def still_counts(self, caller: Caller) -> None:
+        """Let an answer go on that began with a key.
+
+        Raises:
+            ProblemError: the key was revoked meanwhile (401).
+        """
+        if (await self._find(caller.key_id)).role is None:
+            raise _unknown(given=True)
+
     async def _find(self, key_id: str) -> _Known:
         now = time.monotonic()
         known = self._known.get(key_id)

@@ -27,10 +27,24 @@ from serving.models import Models
 from serving.parts import Parts
 from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
 from serving.published import Published
+from serving.pulse import Pulse
 from serving.reader import Reader
 from serving.ready import Ready
-from serving.routes import health, impressions, items, journal, recommend, scored, users, writing
+from serving.routes import (
+    health,
+    impressions,
+    items,
+    journal,
+    now,
+    recommend,
+    scored,
+    search,
+    tracing,
+    users,
+    writing,
+)
 from serving.schemas import Problem
+from serving.watching import Watching
 from serving.writer import Writer
 
 PREFIX: Final = "/api/v1"
@@ -70,6 +84,8 @@ def create_app(settings: Settings, database_url: str, kafka: str, redis: str = "
             await parts.published.close()
             if parts.cache is not None:
                 await parts.cache.close()
+            await parts.end_streams()
+            await parts.pulse.close()
             await parts.journal.close()
             await parts.reader.close()
             parts.writer.close()
@@ -128,6 +144,8 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
         cache=cache,
         published=Published(reader),
         models=Models(database_url, reader, settings, measures),
+        pulse=Pulse(reader, kafka, topics.events),
+        watching=Watching(reader),
         events=event_intake(
             topics.events, round(settings.stream_future_tolerance_minutes * 60_000)
         ),
@@ -138,7 +156,9 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
 
 def _routes() -> APIRouter:
     router = APIRouter()
-    for part in (scored, recommend, items, users, writing, impressions, journal, health):
+    for part in (
+        scored, recommend, items, users, search, writing, impressions, tracing, now, journal, health
+    ):  # fmt: skip
         router.include_router(part.router)
     return router
 

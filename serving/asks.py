@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from encore.events import MAX_ID_LENGTH
+from serving.acts import Act
 from serving.bodies import JSON, read_body
 from serving.parameters import MOST
 from serving.parts import parts_of
@@ -91,6 +92,16 @@ class ImpressionsAsk(_Ask):
     )
 
 
+class TraceAsk(_Ask):
+    """What a listener does to an item now."""
+
+    user_id: Id = Field(examples=["u394"])
+    item_id: Id = Field(examples=["t42"])
+    act: Act = Field(
+        "like", description="`play` is to the end, `skip` after a moment; the rest are event types"
+    )
+
+
 Ask = TypeVar("Ask", bound=_Ask)
 
 
@@ -126,7 +137,7 @@ def shown(kind: type[_Ask]) -> dict[str, Any]:
 def schemas() -> dict[str, Any]:
     """Return the schemas of the bodies by name, for the OpenAPI document."""
     found: dict[str, Any] = {}
-    for kind in (SessionAsk, GroupAsk, ImpressionsAsk):
+    for kind in (SessionAsk, GroupAsk, ImpressionsAsk, TraceAsk):
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= schema.pop("$defs", {}) | {kind.__name__: schema}
     return found

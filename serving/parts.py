@@ -13,7 +13,9 @@ from serving.journal import Journal
 from serving.measures import Measures
 from serving.models import Models
 from serving.published import Published
+from serving.pulse import Pulse
 from serving.reader import Reader
+from serving.watching import Watching
 from serving.writer import Writer
 
 
@@ -32,9 +34,16 @@ class Parts:
     cache: Cache | None
     published: Published
     models: Models
+    pulse: Pulse
+    watching: Watching
     events: Intake
     items: Intake
     users: Intake
+
+    async def end_streams(self) -> None:
+        """End the answers that would go on for ever, so that the process can end."""
+        await self.pulse.broadcast.end()
+        await self.watching.end()
 
 
 def parts_of(request: Request) -> Parts:

@@ -55,6 +55,70 @@ class Key(BaseModel):
     role: Literal["read", "write", "admin"]
 
 
+class Batch(BaseModel):
+    """A micro-batch of events as it was committed."""
+
+    batch: int
+    committed_at: datetime
+    read: int
+    accepted: int
+    late: int
+    duplicate: int
+    rejected: int
+    phases: dict[str, float] = Field(description="Time of each step, in ms")
+
+
+class CountryActivity(BaseModel):
+    """What happened in a country."""
+
+    country: str = Field(description="ISO 3166-1 alpha-2; empty: not given")
+    events: int
+    plays: int
+
+
+class Now(BaseModel):
+    """How the platform does. What Kafka would have to say is null while it is away."""
+
+    at: float = Field(description="When it was seen, in s since 1970-01-01 UTC")
+    arriving_per_second: float | None = Field(description="Events into Kafka, of the last 10 s")
+    committed_per_second: float = Field(description="Events counted, of the last 10 s")
+    lag: int | None = Field(description="Events in Kafka that are not counted yet")
+    newest_seconds: float | None = Field(description="Since the newest counted event arrived, s")
+    since_commit_seconds: float | None = Field(description="Since the last batch, in s")
+    produced: int | None = Field(description="Events in Kafka since counting began")
+    accepted: int
+    late: int
+    duplicate: int
+    rejected: int
+    rejected_lately: int = Field(description="Of the last 15 minutes")
+    batches: list[Batch] = Field(description="The newest ones, the newest first")
+    active_listeners: int = Field(description="Who did something within 5 minutes")
+    open_sessions: int
+    countries: list[CountryActivity] = Field(description="Of the last 15 minutes")
+
+
+class Minutes(BaseModel):
+    """Columns by the minute of event time: the last 3 hours at most."""
+
+    times: list[int] = Field(description="Starts, in s since 1970-01-01 UTC")
+    active_listeners: list[int]
+    events: list[int]
+
+
+class Chronicle(BaseModel):
+    """Columns over time, an entry a step. Null where nobody watched, or nothing was committed."""
+
+    step_seconds: int
+    times: list[int] = Field(description="Starts of the steps, in s since 1970-01-01 UTC")
+    arriving_per_second: list[float | None]
+    committed_per_second: list[float]
+    lag: list[float | None]
+    newest_seconds: list[float | None]
+    rejected: list[int]
+    batch_ms: list[float | None] = Field(description="Mean time of a batch, in ms")
+    minutes: Minutes
+
+
 class Item(BaseModel):
     """An item. What nobody announced of it is null."""
 
@@ -173,6 +237,21 @@ class User(BaseModel):
     level: str | None
     registered_at: datetime | None
     updated_at: datetime | None
+
+
+class FoundUser(BaseModel):
+    """A listener that was looked for."""
+
+    user_id: str
+    name: str | None
+    city: str | None
+    country: str | None
+
+
+class FoundUsers(BaseModel):
+    """Listeners that were looked for, the likeliest first."""
+
+    users: list[FoundUser]
 
 
 class Activity(BaseModel):

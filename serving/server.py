@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -36,13 +36,24 @@ def run(
         kafka=kafka,
         redis=redact_url(redis),
     )
+    app = create_app(settings, database_url, kafka, redis)
     with listening:
-        _Server(config(create_app(settings, database_url, kafka, redis))).run(sockets=[listening])
+        _Server(config(app), app.state.parts.end_streams).run(sockets=[listening])
     log.info("stopped")
 
 
 class _Server(uvicorn.Server):
     """Ends when asked to as a job that is done, and not by the signal that asked."""
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], Awaitable[None]]) -> None:
+        """Take what ends the answers that would go on for ever."""
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let everybody go, then wait for the answers in hand."""
+        await self._end_streams()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

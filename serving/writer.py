@@ -7,6 +7,7 @@ owes nothing to it. A record that is sent again has the same ``event_id``, and c
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Final
 
@@ -28,6 +29,14 @@ _REACH_MS: Final = 2_000
 _POLL_SECONDS: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Kafka put a record."""
+
+    partition: int
+    offset: int
+
+
 class Writer:
     """A producer shared by all requests of one event loop, connected at the first."""
 
@@ -39,8 +48,8 @@ class Writer:
         self._sender: _Sender | None = None
         self._waiting = 0
 
-    async def deliver(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Send records, key and value, and return when every one is acknowledged.
+    async def deliver(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> Place:
+        """Send records, key and value; return where the last one is, when all are acknowledged.
 
         Raises:
             ProblemError: Kafka is away, does not take one of them in time, or too much waits.
@@ -50,15 +59,16 @@ class Writer:
         self._waiting += 1
         try:
             sender = self._sender or await self._connected()
-            error = await sender.send(topic, records)
+            told = await sender.send(topic, records)
         except BufferError:
             raise away("more is written than Kafka takes at the moment") from None
         finally:
             self._waiting -= 1
-        if error is not None:
-            log.warning("Kafka does not take records", because=error.str())
+        if isinstance(told, KafkaError):
+            log.warning("Kafka does not take records", because=told.str())
             self._give_up(sender)
             raise away("Kafka does not take the records")
+        return Place(told.partition() or 0, told.offset() or 0)  # both are there by now
 
     def close(self) -> None:
         """End the producer; every request has its answer by now."""
@@ -113,8 +123,10 @@ class _Sender:
         self._thread = Thread(target=self._listen, name="kafka", daemon=True)
         self._thread.start()
 
-    async def send(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> KafkaError | None:
-        """Return when Kafka has told of every record: None if it has them all.
+    async def send(
+        self, topic: str, records: Sequence[tuple[bytes, bytes]]
+    ) -> KafkaError | Message:
+        """Return when Kafka has told of every record: the last one if it has them all.
 
         Raises:
             BufferError: too many wait to be sent. Those before may be sent all the same.
@@ -144,21 +156,21 @@ class _Sending:
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         """Take how many they are, and where it is waited for them."""
-        self.done: asyncio.Future[KafkaError | None] = loop.create_future()
+        self.done: asyncio.Future[KafkaError | Message] = loop.create_future()
         self._left = count
         self._loop = loop
         self._error: KafkaError | None = None
 
-    def told(self, error: KafkaError | None, _: Message) -> None:
+    def told(self, error: KafkaError | None, record: Message) -> None:
         """Take note of what became of one. Called in the producer's thread."""
         self._error = self._error or error
         self._left -= 1
         if not self._left:
-            self._loop.call_soon_threadsafe(self._end)
+            self._loop.call_soon_threadsafe(self._end, self._error or record)
 
-    def _end(self) -> None:
+    def _end(self, found: KafkaError | Message) -> None:
         if not self.done.done():  # who waited may have gone
-            self.done.set_result(self._error)
+            self.done.set_result(found)
 
 
 def _note(error: KafkaError) -> None:

@@ -117,8 +117,13 @@ def write(api: Api) -> None:
         if told.headers["content-type"] == "application/json":
             body = json.dumps(told.json(), indent=2)
         else:
-            body = "\n".join(told.text.split("\n")[:4]) + "\n…"
+            lines = [shortened(line) for line in told.text.rstrip().split("\n")]
+            body = "\n".join([*lines[:4], "…"] if len(lines) > 4 else lines)
         return f"```http\n{one['request']}\n```\n\n```http\n{status_of(told)}\n\n{body}\n```\n"
 
     text = DOCUMENT.read_text(encoding="utf-8")
     DOCUMENT.write_text(EXCHANGE.sub(answered, text), encoding="utf-8")
+
+
+def shortened(line: str) -> str:
+    return line if len(line) < 100 else line[:99] + "…"

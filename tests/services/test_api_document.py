@@ -88,6 +88,7 @@ def test_with_a_key_every_answer_is_as_the_document_says(api: Api, tmp_path: Pat
         5,
         f"--header=X-API-Key: {api.keys[Role.ADMIN]}",
         "--exclude-checks=positive_data_acceptance",
+        "--exclude-path-regex=/(stream/.*|trace)$",  # they go on
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert requests(api, "...") - before > (2000 if MANY else 150)

@@ -333,3 +333,38 @@ def answers(url: str) -> Callable[[], bool]:
             return False
 
     return ask
+
+
+def test_an_act_is_sent_and_followed_as_far_as_it_comes(
+    api: Api, url: str, kafka: str, prefix: str
+) -> None:
+    execute(url, "INSERT INTO items (item_id, title, duration_ms) VALUES ('t9', 'Nine', 100000)")
+    execute(url, "INSERT INTO users (user_id, country, level) VALUES ('u9', 'SE', 'paid')")
+    told = api.client.post(
+        "/api/v1/trace?wait=0.1",
+        json={"user_id": "u9", "item_id": "t9", "act": "skip"},
+        headers=api.headers(Role.WRITE),
+    )
+    assert told.status_code == 200, told.text
+    parts = [part.split("\n") for part in told.text.split("\n\n") if part]
+    names = [name.removeprefix("event: ") for name, _ in parts]
+    sent, *steps = [json.loads(data.removeprefix("data: ")) for _, data in parts]
+    assert names == ["sent", "hop", "hop", "stopped"]  # no stream runs
+    assert [one["name"] for one in steps] == ["produced", "acknowledged", "committed"]
+    assert "encore stream" in steps[-1]["advice"]
+    assert 0 <= steps[0]["seconds"] <= steps[1]["seconds"]
+    values = [json.loads(value or b"{}") for _, value in read_topic(kafka, f"{prefix}.events")]
+    assert [one for one in values if one.get("user_id") == "u9"] == [sent]
+    known = {"event_type": "listen", "item_id": "t9", "country": "SE", "level": "paid"}
+    assert sent == sent | known | {"duration_ms": 100_000, "ms_played": 2_000}
+
+
+def test_an_act_on_an_item_that_nobody_knows_is_refused_and_not_sent(
+    api: Api, kafka: str, prefix: str
+) -> None:
+    before = len(read_topic(kafka, f"{prefix}.events"))
+    ask = {"user_id": "u9", "item_id": "none", "act": "like"}
+    for role, status in ((Role.WRITE, 404), (Role.READ, 403)):
+        told = api.client.post("/api/v1/trace", json=ask, headers=api.headers(role))
+        assert told.status_code == status
+    assert len(read_topic(kafka, f"{prefix}.events")) == before
