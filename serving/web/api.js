@@ -29,13 +29,13 @@ export class Problem extends Error {
 /**
  * The API, and how it stands with it.
  *
- * `state` is `no-key`, `refused`, `away` or `ready`; an event `state` tells of another one, and
+ * `state` is `opening`, `no-key`, `refused`, `away` or `ready`; an event `state` tells of another one, and
  * `problem` says what is the matter. `caller` is `{key_id, role}` once the key is known.
  */
 export class Api extends EventTarget {
   #key = sessionStorage.getItem(KEPT) ?? "";
   #looking = null;
-  state = "no-key";
+  state = "opening";
   problem = null;
   caller = null;
 

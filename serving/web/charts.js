@@ -14,7 +14,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
  * Lines over time in `root`, with axes, a legend that shows the values under the pointer, and a
  * summary for who cannot see them.
  *
- * `series` are `{label, area?, steps?, dash?}`. `unit` stands at the axis, `format` shows a value.
+ * `series` are `{label, area?, steps?, dash?, spans?}`, where `spans` draws over gaps. `unit` stands at the axis, `format` shows a value.
  * Returns `{set(times, ...values), end()}`: times in s since 1970, ascending; a value of null is a
  * gap.
  */
@@ -38,12 +38,12 @@ export function timeChart(root, { label, unit, series, height = HEIGHT, format =
     };
     return {
       width: Math.max(place.clientWidth, 200), height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 20, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
       axes: [
-        { ...axis, space: 70, values: [
+        { ...axis, space: 70, size: 26, values: [
           [86_400, "{D} {MMM}", null, null, null, null, null, null, 1],
           [3_600, "{HH}:{mm}", null, null, null, null, null, null, 1],
           [60, "{HH}:{mm}", null, null, null, null, null, null, 1],
@@ -52,18 +52,20 @@ export function timeChart(root, { label, unit, series, height = HEIGHT, format =
         { ...axis, size: 52, space: 36, values: (_, ticks) => ticks.map(short) },
       ],
       series: [
-        { label: "time", value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleTimeString("en-GB")) },
+        { label: "at", value: (_, at) => clock(at ?? data[0].at(-1)) },
         ...series.map((one, place) => line(one, colour(PALETTE[place % PALETTE.length]))),
       ],
     };
   }
 
-  function line({ label: name, area = false, steps = false, dash = null }, stroke) {
+  function line({ label: name, area = false, steps = false, spans = false, dash = null }, stroke) {
     return {
-      label: name, stroke, width: 1.75, dash, points: { show: false }, spanGaps: false,
+      label: name, stroke, width: 1.75, dash, spanGaps: spans,
+      points: { show: true, size: 4, fill: stroke, filter: alone },
       fill: area ? `${stroke}22` : null,
       paths: steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
-      value: (_, value) => format(value),
+      // While nothing is pointed at, the newest.
+      value: (_, value, at, place) => format(place === null ? newest(data[at]) : value),
     };
   }
 
@@ -80,8 +82,8 @@ export function timeChart(root, { label, unit, series, height = HEIGHT, format =
       if (!some) return;
       if (plot) plot.setData(data);
       else draw();
-      const newest = series.map((one, at) => `${one.label} ${format(values[at].findLast((value) => value !== null) ?? null)}`);
-      place.setAttribute("aria-label", `${label}, ${unit}. Newest: ${newest.join(", ")}.`);
+      const last = series.map((one, at) => `${one.label} ${format(newest(values[at]))}`);
+      place.setAttribute("aria-label", `${label}, ${unit}. Newest: ${last.join(", ")}.`);
     },
     end() {
       watching.disconnect();
@@ -89,6 +91,16 @@ export function timeChart(root, { label, unit, series, height = HEIGHT, format =
       plot?.destroy();
     },
   };
+}
+
+const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
+const newest = (values) => values.findLast((value) => value !== null) ?? null;
+
+/** The places of values that no line would show: those without a neighbour. */
+function alone(plot, at) {
+  const values = plot.data[at];
+  return values.flatMap((value, place) =>
+    (value !== null && (values[place - 1] ?? null) === null && (values[place + 1] ?? null) === null ? [place] : []));
 }
 
 /**

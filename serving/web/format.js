@@ -36,9 +36,24 @@ export function span(seconds) {
   return `${Math.floor(n / 86_400)} d ${Math.floor((n % 86_400) / 3_600)} h`;
 }
 
+/** A span of so many seconds in its largest unit. */
+export function about(seconds) {
+  if (!known(seconds)) return NOTHING;
+  const s = Math.max(Math.round(seconds), 0);
+  for (const [unit, size] of [["d", 86_400], ["h", 3_600], ["min", 60]]) {
+    if (s >= size) return `${Math.floor(s / size)} ${unit}`;
+  }
+  return `${s} s`;
+}
+
 /** How long ago a moment was, given as ISO 8601. */
 export function ago(moment, now = Date.now()) {
-  return known(moment) ? `${span((now - Date.parse(moment)) / 1000)} ago` : NOTHING;
+  return known(moment) ? `${about((now - Date.parse(moment)) / 1000)} ago` : NOTHING;
+}
+
+/** So many of something: 1 play, 2 plays. */
+export function count(value, one, several = `${one}s`) {
+  return `${number(value)} ${value === 1 ? one : several}`;
 }
 
 /** A moment in the reader's own time zone. */

@@ -1,0 +1,79 @@
+/** The list of a listener as it is now, with what moved since it was last shown. */
+
+import { card, el, fill, say } from "../../dom.js";
+import { ago, moment } from "../../format.js";
+
+const SHOWN = 10;
+const AGE_MS = 1_000;
+
+/** Return `{node, load, end}`; `act` makes the buttons of each entry and is told of a new list. */
+export function recommended(api, userId, act) {
+  const entries = el("ol", { class: "recommended", id: "recommended" });
+  const made = el("span", { class: "muted", id: "made" });
+  const node = card("Recommended", { aside: made }, entries);
+  node.classList.add("main-part");
+  let ranks = null; // of the list on the page, by item
+  let told = null;
+  let asked = 0;
+  const timer = setInterval(age, AGE_MS);
+
+  async function load() {
+    const mine = ++asked;
+    try {
+      const answer = await api.get(`recommend/${encodeURIComponent(userId)}`, { n: SHOWN });
+      if (mine === asked) show(answer);
+    } catch (problem) {
+      if (mine === asked && !ranks) fill(entries, el("li", { class: "empty" }, problem.message));
+    }
+  }
+
+  function show(answer) {
+    const items = answer.recommendations.map((one) => one.item.item_id);
+    const same = ranks && told.made_at === answer.made_at && items.join("\n") === [...ranks.keys()].join("\n");
+    told = answer;
+    age();
+    if (!same) {
+      const before = ranks;
+      ranks = new Map(items.map((item, at) => [item, at + 1]));
+      fill(entries, answer.recommendations.length ? answer.recommendations.map((one) => entry(one, before)) : el("li", { class: "empty" }, "Nothing to recommend yet: no track was played."));
+    }
+    act.shown();
+  }
+
+  function entry(one, before) {
+    const { item } = one;
+    return el(
+      "li", { "data-item": item.item_id, class: before && !before.has(item.item_id) ? "new" : null },
+      el("span", { class: "rank", "aria-label": `Rank ${one.rank}` }, one.rank),
+      el("span", { class: "what" },
+        el("span", { class: "name" }, item.title ?? item.item_id, movement(one, before)),
+        el("span", { class: "by" }, [item.artist, item.genres[0]].filter(Boolean).join(" · ")),
+        el("span", { class: "why" }, el("span", { class: "tag" }, one.source), " ", one.reason === one.source ? "" : one.reason)),
+      act.buttons(item),
+    );
+  }
+
+  function age() {
+    if (!told) return;
+    const by = { live: "made anew", run: "as published" }[told.made_by];
+    say(made, told.model_run_id === null ? "no model yet" : `run ${told.model_run_id}, ${by} ${ago(told.made_at)}`);
+    made.title = moment(told.made_at);
+  }
+
+  return {
+    node, load,
+    end() {
+      clearInterval(timer);
+      asked += 1;
+    },
+  };
+}
+
+function movement(one, before) {
+  if (!before) return null;
+  const was = before.get(one.item.item_id);
+  if (was === undefined) return el("span", { class: "tag good moved" }, "new");
+  if (was === one.rank) return null;
+  const up = was > one.rank;
+  return el("span", { class: "tag moved", "aria-label": `${up ? "up" : "down"} ${Math.abs(was - one.rank)}` }, `${up ? "▲" : "▼"} ${Math.abs(was - one.rank)}`);
+}
