@@ -1,4 +1,4 @@
-"""The demo's crew: stream, producers, trainings and live lists, watched while they work."""
+"""The demo's crew: stream, producers, trainings, live lists and API, watched while they work."""
 
 import json
 import time
@@ -27,6 +27,8 @@ class Crew:
         self._clock = clock
         self._stream: Child | None = None
         self._live: Child | None = None
+        self._api: Child | None = None
+        self._api_arguments: Sequence[str] = ()
         self._producer: Child | None = None
         self._training: Child | None = None
         self._training_since = 0.0
@@ -38,7 +40,7 @@ class Crew:
         self.trained = 0
         self.notes: list[str] = []
 
-    # --- the stream and the live lists ----------------------------------------------------
+    # --- the stream, the live lists and the API -------------------------------------------
 
     def start_stream(self) -> None:
         """Start counting events into the tables."""
@@ -51,6 +53,14 @@ class Crew:
     def start_live_lists(self) -> None:
         """Start folding what listeners do into their lists."""
         self._live = Child("live", ["live"], self._home)
+
+    def start_api(self, arguments: Sequence[str]) -> None:
+        """Start answering over HTTP, the page among it."""
+        self._api_arguments = arguments
+        self._start_api()
+
+    def _start_api(self) -> None:
+        self._api = Child("serve", self._api_arguments, self._home)
 
     def _mind(self, child: Child | None, start: Callable[[], None]) -> None:
         code = child.exit_code() if child else None
@@ -154,15 +164,16 @@ class Crew:
         """
         self._mind(self._stream, self.start_stream)
         self._mind(self._live, self.start_live_lists)
+        self._mind(self._api, self._start_api)
         self._mind_producer()
         self._mind_training()
 
     def end(self, hurried: Callable[[], bool]) -> None:
         """End every process, the producer first, and kill what does not end."""
         self.end_producer(hurried)
-        crew = (self._training, self._live, self._stream)
+        crew = (self._training, self._live, self._stream, self._api)
         working = [child for child in crew if child is not None]
-        self._training = self._live = self._stream = None
+        self._training = self._live = self._stream = self._api = None
         end(working, END_SECONDS, hurried)
         killed = kill_marked(self._home)
         if killed:

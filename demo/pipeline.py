@@ -1,6 +1,7 @@
 """The demo's course: services, history, first model, then live until it is stopped.
 
-1. What is missing is fetched, the services are started, the schema and topics made.
+1. What is missing is fetched, the services are started, the schema and topics made, then the API
+   with the page.
 2. The stream starts; meanwhile the history is sent, unless an earlier start has sent it.
 3. When the tables hold the history, the first model is trained; then live events begin.
 4. Live: lists follow what listeners do, and a training every two minutes, until Ctrl-C or the
@@ -21,13 +22,17 @@ from demo import memory
 from demo.crew import Crew
 from demo.memory import Memory, World
 from demo.observer import UNREACHABLE, Observation, Observer
+from demo.page import Page
 from demo.processes import kill_marked
 from demo.report import Findings, build_report
 from demo.screen import Screen
 from demo.services import Services, look_further
 from demo.snapshot import Snapshot, Step
 from encore.errors import EncoreError
+from encore.log import get_logger
 from encore.settings import settings
+
+log = get_logger("demo")
 
 TICK_SECONDS: Final = 1.0
 SHORTEST_WAIT_SECONDS: Final = 0.05
@@ -66,6 +71,7 @@ class Demo:
         self._memory_file = home / "demo.json"
         self._services = Services(home)
         self._crew = Crew(home)
+        self._page = Page()
         self._observer: Observer | None = None
         self._memory: Memory | None = None
         self._steps: list[Step] = []
@@ -139,6 +145,9 @@ class Demo:
         with self._step("schema"):
             upgrade(database_url())
             ensure_topics(kafka_bootstrap_servers(), settings().topics, settings())
+        self._page.take_key(database_url())
+        self._crew.start_api(self._page.arguments)
+        log.info("the page", at=self._page.address, key=str(self._page.key_file))
         self._observer = Observer(
             kafka_bootstrap_servers(), database_url(), settings().topics, self._options.listener
         )
@@ -274,7 +283,9 @@ class Demo:
     def _show(self) -> None:
         seen = self._seen
         listener = self._options.listener or (seen.listener.user_id if seen.listener else "")
-        footer = (*look_further(listener), HOW_TO_STOP) if self._observer else ()
+        footer = (
+            (*self._page.lines(), *look_further(listener), HOW_TO_STOP) if self._observer else ()
+        )
         self._screen.show(
             Snapshot(
                 seconds=self._elapsed(),
