@@ -365,6 +365,78 @@ RECOMMENDATION_OUTCOMES = Table(
     "position.",
 )
 
+EXPERIMENTS = Table(
+    "experiments",
+    METADATA,
+    _key("name", "Which experiment"),
+    Column(
+        "started_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When it began",
+    ),
+    _time("stopped_at", "When it was stopped; NULL: it runs", nullable=True),
+    Index(
+        "ix_experiments_running",
+        text("(stopped_at IS NULL)"),
+        unique=True,
+        postgresql_where=text("stopped_at IS NULL"),
+    ),
+    comment="Experiments, of which one runs at a time. One row an experiment.",
+)
+
+EXPERIMENT_VARIANTS = Table(
+    "experiment_variants",
+    METADATA,
+    Column(
+        "experiment",
+        Text,
+        ForeignKey(EXPERIMENTS.c.name),
+        primary_key=True,
+        comment="Which experiment",
+    ),
+    _key("variant", "Which variant"),
+    Column("place", SmallInteger, nullable=False, comment="1 is what the others are compared with"),
+    Column(
+        "bucket_from",
+        Integer,
+        nullable=False,
+        comment="First bucket of users (experiment_bucket) that are shown it",
+    ),
+    Column("bucket_to", Integer, nullable=False, comment="Bucket after the last"),
+    Column(
+        "model_run_id",
+        BigInteger,
+        comment="Run whose lists are shown, as they were made; NULL: as to everybody",
+    ),
+    Column(
+        "max_per_artist",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Most items of one artist; 0: any number",
+    ),
+    Column(
+        "max_per_genre",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Most items of one main genre; 0: any number",
+    ),
+    Column(
+        "without",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="Sources whose items are left out",
+    ),
+    CheckConstraint(
+        "0 <= bucket_from AND bucket_from < bucket_to AND bucket_to <= 10000", name="buckets"
+    ),
+    comment="What is shown to whom in an experiment. One row an experiment and variant.",
+)
+
 # --- the stream's own books -------------------------------------------------------------------
 
 STREAM_OFFSETS = Table(

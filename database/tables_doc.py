@@ -42,8 +42,9 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "What came of recommendations",
-        ("click_through", "recommendation_outcomes", "impressions"),
+        ("click_through", "click_through_drift", "recommendation_outcomes", "impressions"),
     ),
+    ("Experiments", ("experiment_results", "experiments", "experiment_variants")),
     (
         "Lists seconds after what a user did",
         ("live_recommendations", "live_queue", "live_buckets", "live_workers"),

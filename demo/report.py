@@ -18,6 +18,10 @@ MAY_BE_EMPTY: Final = frozenset(
         "impressions",
         "recommendation_outcomes",
         "click_through",
+        "click_through_drift",
+        "experiments",
+        "experiment_variants",
+        "experiment_results",
     }
 )
 

@@ -1,7 +1,7 @@
 """What listeners are recommended, as arrays, kept up to date beside production.
 
-Read from PostgreSQL as anybody could: the lists of ``encore live``, else of the published run,
-and for who has none what is popular.
+Read from PostgreSQL as anybody could: the lists of ``encore live``, else of the published run, or
+what an experiment shows to a listener; for who has none what is popular.
 """
 
 import threading
@@ -23,24 +23,14 @@ SHOWN: Final = 10
 _EVERY_SECONDS: Final = 5.0
 _APPLICATION_NAME: Final = "encore produce"
 _LISTS: Final = """
-SELECT l.user_id, l.model_run_id, l.item_ids[1:%(shown)s], l.sources[1:%(shown)s]
-  FROM live_recommendations AS l JOIN published_run USING (model_run_id)
- WHERE cardinality(l.item_ids) > 0
+SELECT user_id, variant, model_run_id, item_ids, sources FROM lists_shown(%(shown)s)
  UNION ALL
-SELECT r.user_id, r.model_run_id, array_agg(r.item_id ORDER BY r.rank),
-       array_agg(r.source ORDER BY r.rank)
-  FROM current_recommendations AS r
- WHERE r.rank <= %(shown)s
-   AND NOT EXISTS (SELECT FROM live_recommendations AS l
-                    WHERE (l.user_id, l.model_run_id) = (r.user_id, r.model_run_id))
- GROUP BY 1, 2
- UNION ALL
-SELECT '', NULL, array_agg(f.item_id ORDER BY f.rank), array_agg(f.source ORDER BY f.rank)
+SELECT '', NULL, NULL, array_agg(f.item_id ORDER BY f.rank), array_agg(f.source ORDER BY f.rank)
   FROM recommendations_for('', %(shown)s) AS f
 """
 _OF_A_MODEL: Final = frozenset({"personal", "explore"})
 
-Row = tuple[str, int | None, Sequence[str] | None, Sequence[str] | None]
+Row = tuple[str, str | None, int | None, Sequence[str] | None, Sequence[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +59,13 @@ class Notes:
     texts: list[str] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def number(self, position: int, source: str, run: int | None) -> int:
+    def number(self, position: int, source: str, run: int | None, variant: str | None) -> int:
         """Return the number of a place in a list."""
         said: dict[str, object] = {"position": position, "source": source}
         if run is not None and source in _OF_A_MODEL:
             said["model_run_id"] = run
+        if variant:
+            said["variant"] = variant
         text = f",{orjson.dumps(said).decode()[1:-1]}"
         if text not in self._numbers:
             self._numbers[text] = len(self.texts)
@@ -130,18 +122,24 @@ class ListsReader:
 
 
 def lists_of(rows: Iterable[Row], notes: Notes) -> Lists:
-    """Return rows of user, run, items and sources as arrays; the user '' stands for the others."""
-    found = {who: (run, items or (), sources or ()) for who, run, items, sources in rows}
-    others = found.pop("", (None, (), ()))
+    """Return rows of user, variant, run, items and sources as arrays.
+
+    The user '' stands for the others.
+    """
+    found = {
+        who: (variant, run, items or (), sources or ())
+        for who, variant, run, items, sources in rows
+    }
+    others = found.pop("", (None, None, (), ()))
     listeners = {number: rest for who, rest in found.items() if (number := _number("u", who)) >= 0}
     row_of = np.zeros(max(listeners, default=0) + 1, dtype=np.int64)
     row_of[list(listeners)] = np.arange(1, len(listeners) + 1)
     tracks = np.full((len(listeners) + 1, SHOWN), -1, dtype=np.int64)
     numbers = np.full_like(tracks, -1)
-    for row, (run, items, sources) in enumerate([others, *listeners.values()]):
+    for row, (variant, run, items, sources) in enumerate([others, *listeners.values()]):
         for place, (item, source) in enumerate(zip(items, sources, strict=True)):
             tracks[row, place] = _number("t", item)
-            numbers[row, place] = notes.number(place + 1, source, run)
+            numbers[row, place] = notes.number(place + 1, source, run, variant)
     return Lists(tracks, numbers, row_of)
 
 

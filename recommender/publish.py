@@ -227,11 +227,14 @@ def _switch(url: str, model_run_id: int, ages: pa.Table | None = None) -> None:
 def drop_old_runs(url: str, keep: int) -> None:
     """Drop all but the newest ``keep`` published runs, and what failed ones left behind.
 
-    A run that readers hold is left for the next time.
+    A run that readers hold is left for the next time; one that the running experiment shows stays.
     """
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
         cursor.execute(
             "SELECT model_run_id FROM model_runs WHERE status IN ('published', 'superseded')"
+            " AND model_run_id NOT IN (SELECT v.model_run_id FROM experiment_variants AS v"
+            " JOIN experiments AS e ON e.name = v.experiment"
+            " WHERE e.stopped_at IS NULL AND v.model_run_id IS NOT NULL)"
             " ORDER BY status = 'published' DESC, published_at DESC OFFSET %s",
             (keep,),
         )

@@ -31,6 +31,7 @@ from serving.pulse import Pulse
 from serving.reader import Reader
 from serving.ready import Ready
 from serving.routes import (
+    experiments,
     health,
     impressions,
     items,
@@ -157,7 +158,8 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
 def _routes() -> APIRouter:
     router = APIRouter()
     for part in (
-        scored, recommend, items, users, search, writing, impressions, tracing, now, journal, health
+        scored, recommend, items, users, search, experiments,
+        writing, impressions, tracing, now, journal, health,
     ):  # fmt: skip
         router.include_router(part.router)
     return router

@@ -1,4 +1,4 @@
-"""Commands of the API: serve, and its keys."""
+"""Commands of the API: serve, its keys, and experiments."""
 
 import json
 from collections.abc import Iterator
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 keys_app = typer.Typer(no_args_is_help=True)
 app.add_typer(keys_app, name="keys", help="Keys of the API: make, list, revoke.")
+
+experiments_app = typer.Typer(no_args_is_help=True)
+app.add_typer(experiments_app, name="experiment", help="Experiments: make, list, results, stop.")
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -98,9 +102,77 @@ def revoke_key(
     typer.echo(f"{key_id} is revoked")
 
 
+@experiments_app.command("make")
+def make_experiment(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    variant: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME[:OPTION=VALUE,…]",
+            help="A variant, twice or more; the others are compared with the first. Options: run "
+            "(the lists of that model run, as they were made), max_per_artist, max_per_genre, "
+            "without (sources, with + between them), share.",
+        ),
+    ],
+) -> None:
+    """Begin an experiment: each listener is shown one of the variants, by a hash of their id."""
+    from serving.experiments import make, parse
+
+    variants = parse(name, variant)
+    with _database() as cursor:
+        make(cursor, name, variants)
+    shares = (f"{one.name} to {(one.bucket_to - one.bucket_from) / 100:g} %" for one in variants)
+    typer.echo(f"experiment {name} runs: {', '.join(shares)}")
+
+
+@experiments_app.command("list")
+def list_experiments(as_json: _AsJson = False) -> None:
+    """Print the experiments, and what each variant shows."""
+    from rich.console import Console
+
+    from serving.experiments import EVERY, of_rows
+    from serving.tables import experiments_table
+
+    with _database() as cursor:
+        cursor.execute(EVERY)
+        found = of_rows(cursor.fetchall())
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+    else:
+        Console().print(experiments_table(found))
+
+
+@experiments_app.command("results")
+def show_results(
+    name: Annotated[str, typer.Argument(help="Which experiment.")], as_json: _AsJson = False
+) -> None:
+    """Print the click-through of each variant, with intervals of 95 %."""
+    from rich.console import Console
+
+    from serving.experiments import results
+    from serving.tables import results_table
+
+    with _database() as cursor:
+        found = results(cursor, name)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        Console().print(results_table(found))
+
+
+@experiments_app.command("stop")
+def stop_experiment(name: Annotated[str, typer.Argument(help="Which experiment.")]) -> None:
+    """End an experiment: everybody is shown the same again. Its results stay."""
+    from serving.experiments import stop
+
+    with _database() as cursor:
+        stop(cursor, name)
+    typer.echo(f"experiment {name} is stopped")
+
+
 @contextmanager
 def _database() -> "Iterator[extensions.cursor]":
-    """Yield a cursor on the tables of the keys.
+    """Yield a cursor on the tables of the API.
 
     Raises:
         EncoreError: they are not there yet.

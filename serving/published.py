@@ -1,11 +1,11 @@
-"""Which run readers see, known without asking PostgreSQL at every request."""
+"""What readers see, known without asking PostgreSQL at every request: a run, or variants."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-import asyncpg
-
+from serving.experiments import RUNNING, Variant, assigned, of_rows
 from serving.problems import ProblemError
 from serving.reader import Reader
 
@@ -17,12 +17,17 @@ SELECT m.model_run_id, m.published_at FROM published_run JOIN model_runs AS m US
 
 
 class Published:
-    """The published run, looked at once a second; while PostgreSQL is away, the last one known."""
+    """The published run and the running experiment, looked at once a second.
+
+    While PostgreSQL is away, what was known counts on. ``run`` names both: what is kept of one
+    state of them is never shown in another.
+    """
 
     def __init__(self, reader: Reader) -> None:
         """Take where it stands."""
         self._reader = reader
         self._task: asyncio.Task[None] | None = None
+        self._variants: Sequence[Variant] = ()
         self.run: str | None = None
 
     async def open(self) -> None:
@@ -36,13 +41,25 @@ class Published:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    async def variant(self, user_id: str) -> Variant | None:
+        """Return what the running experiment shows to a user, if one runs.
+
+        Raises:
+            ProblemError: nothing is known yet, and PostgreSQL is away.
+        """
+        if self.run is None:
+            await self._look()
+        return assigned(self._variants, user_id)
+
     async def _look_on(self) -> None:
         while True:
             with suppress(ProblemError):
-                row = await self._reader.row(_RUN)
-                self.run = _name(row) if row else "none"
+                await self._look()
             await asyncio.sleep(_SECONDS)
 
-
-def _name(row: asyncpg.Record) -> str:
-    return f"{row['model_run_id']}@{row['published_at'].timestamp()}"
+    async def _look(self) -> None:
+        row = await self._reader.row(_RUN)
+        found = of_rows(await self._reader.rows(RUNNING))
+        self._variants = found[0].variants if found else ()
+        run = f"{row['model_run_id']}@{row['published_at'].timestamp()}" if row else "none"
+        self.run = f"{run}+{found[0].name}" if found else run

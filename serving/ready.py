@@ -99,7 +99,8 @@ class Ready:
         lease = await self._cache.lease(place.key)
         answer = _Overheard(send)
         await self._app(scope, receive, answer.send)
-        if lease is not None and answer.well and scope["state"].get("keep"):
+        unmoved = run == self._published.run  # else it may be of the other state
+        if lease is not None and answer.well and unmoved and scope["state"].get("keep"):
             await self._cache.keep(place.key, field, lease, b"".join(answer.body))
 
     def _place(self, scope: Scope) -> _Place | None:

@@ -9,12 +9,13 @@ import base64
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import asyncpg
 import orjson
 
+from serving.experiments import Variant
 from serving.parameters import MOST
 from serving.problems import bad_request
 from serving.reader import Reader
@@ -36,11 +37,11 @@ SELECT h.model_run_id, h.algorithm, h.published_at, h.data_to, h.live_at, h.know
                OR EXISTS (SELECT FROM user_item_affinity WHERE user_id = $1) AS known
           FROM (SELECT 1) AS always
           LEFT JOIN published_run AS p ON true
-          LEFT JOIN model_runs AS m USING (model_run_id)
+          LEFT JOIN model_runs AS m ON m.model_run_id = coalesce($6, p.model_run_id)
           LEFT JOIN live_recommendations AS l
-            ON l.user_id = $1 AND l.model_run_id = m.model_run_id) AS h
+            ON l.user_id = $1 AND l.model_run_id = m.model_run_id AND $6::bigint IS NULL) AS h
   LEFT JOIN (SELECT f.rank, f.item_id, f.score, f.source, f.reason, {ITEM_COLUMNS}
-               FROM recommendations_for($1, $2, $3, $4, $5) AS f
+               FROM recommendations_for($1, $2, $3, $4, $5, $6) AS f
                LEFT JOIN items AS i USING (item_id){ITEM_JOINS}) AS r ON true
  ORDER BY r.rank
 """  # noqa: S608 (of constants)
@@ -48,7 +49,11 @@ SELECT h.model_run_id, h.algorithm, h.published_at, h.data_to, h.live_at, h.know
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked for. Caps of 0 are none; ``shown`` are the items of the pages before."""
+    """What is asked for. Caps of 0 are none; ``shown`` are the items of the pages before.
+
+    Of an experiment: the ``variant`` shown, the ``run`` whose lists these are if not the published
+    one's, and the sources that are left out (``without``).
+    """
 
     user_id: str
     n: int
@@ -59,6 +64,22 @@ class Ask:
     per_artist: int = 0
     per_genre: int = 0
     shown: Sequence[str] = ()
+    variant: str | None = None
+    run: int | None = None
+    without: Sequence[str] = ()
+
+    def shown_as(self, variant: Variant | None) -> "Ask":
+        """Return what a variant makes of it; caps that are asked for go before the variant's."""
+        if variant is None:
+            return self
+        return replace(
+            self,
+            per_artist=self.per_artist or variant.max_per_artist,
+            per_genre=self.per_genre or variant.max_per_genre,
+            variant=variant.label,
+            run=variant.model_run_id,
+            without=variant.without,
+        )
 
 
 async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
@@ -84,6 +105,7 @@ async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
         "data_to": head["data_to"],
         "made_by": None if head["model_run_id"] is None else "live" if live_at else "run",
         "made_at": live_at or head["published_at"],
+        "variant": ask.variant,
         "recommendations": [
             _entry(row, rank, head["model_run_id"]) for rank, row in enumerate(page, first + 1)
         ],
@@ -94,10 +116,10 @@ async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
 async def _rows(reader: Reader, ask: Ask) -> Sequence[asyncpg.Record]:
     """Return as much of the list as the page takes, or all of it."""
     wanted = len(ask.shown) + ask.offset + ask.n + 1  # one more tells whether there is more
-    size = wanted * (_REACH if ask.per_artist or ask.per_genre else 1)
+    size = wanted * (_REACH if ask.per_artist or ask.per_genre or ask.without else 1)
     while True:
         rows = await reader.rows(
-            _LIST, ask.user_id, size, ask.genre, list(ask.exclude), not ask.exclude_known
+            _LIST, ask.user_id, size, ask.genre, list(ask.exclude), not ask.exclude_known, ask.run
         )
         ended = len(rows) < size or size >= _DEPTH
         if ended or len(_unseen(_capped(rows, ask), ask)) > ask.offset + ask.n:
@@ -113,6 +135,8 @@ def _capped(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
     for row in rows:
         if row["item_id"] is None:
             continue  # the head of an empty list
+        if row["source"] in ask.without:
+            continue
         artist, genre = row["artist_id"], row["genres"][0] if row["genres"] else None
         if ask.per_artist and artist and artists[artist] >= ask.per_artist:
             continue

@@ -157,6 +157,9 @@ class Recommendations(BaseModel):
         description="What made the personal part: the run, or `encore live` since"
     )
     made_at: datetime | None = Field(description="When the personal part was made")
+    variant: str | None = Field(
+        description="What the running experiment shows to the listener, as experiment:variant"
+    )
     recommendations: list[Recommended]
     next: str | None = Field(description="`cursor` of the next page; null on the last")
 
@@ -429,3 +432,55 @@ class Writes(BaseModel):
 
     writes: list[Write]
     next: int | None = Field(description="`before` of the next page; null on the last")
+
+
+class ExperimentVariant(BaseModel):
+    """What an experiment shows to a share of the listeners."""
+
+    name: str
+    share: float
+    model_run_id: int | None = Field(
+        description="Run whose lists are shown, as they were made; null: as to everybody"
+    )
+    max_per_artist: int
+    max_per_genre: int
+    without: list[str] = Field(description="Sources that are left out")
+
+
+class Experiment(BaseModel):
+    """An experiment. It runs until it is stopped."""
+
+    name: str
+    started_at: datetime
+    stopped_at: datetime | None
+    variants: list[ExperimentVariant]
+
+
+class Experiments(BaseModel):
+    """The experiments, the newest first."""
+
+    experiments: list[Experiment]
+
+
+class VariantResults(BaseModel):
+    """What came of a variant. Intervals are of 95 %, as if impressions were independent."""
+
+    variant: str
+    impressions: int
+    plays: int = Field(description="Impressions that a play followed")
+    completes: int
+    skips: int
+    likes: int
+    click_through: float | None = Field(description="plays / impressions")
+    low: float | None
+    high: float | None
+    difference: float | None = Field(description="To the first variant; null for itself")
+    difference_low: float | None
+    difference_high: float | None
+
+
+class ExperimentResults(BaseModel):
+    """What came of an experiment, its first variant first."""
+
+    experiment: str
+    variants: list[VariantResults]

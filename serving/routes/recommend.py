@@ -80,7 +80,8 @@ async def recommend(
         of_cursor(cursor) if cursor is not None else (),
     )
     parts = parts_of(request)
-    told = await recommendations(parts.reader, ask)
+    variant = await parts.published.variant(user)
+    told = await recommendations(parts.reader, ask.shown_as(variant))
     if write_back:
         await _write_back(request, parts, told)
     else:
@@ -95,5 +96,6 @@ async def _write_back(request: Request, parts: Parts, told: dict[str, Any]) -> N
         for one in told["recommendations"]
     ]
     if shown:
-        await deliver(parts, parts.events, impression_events(told["user_id"], shown, now_ms()))
+        events = impression_events(told["user_id"], shown, now_ms(), variant=told["variant"])
+        await deliver(parts, parts.events, events)
     request.state.records = len(shown)

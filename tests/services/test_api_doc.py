@@ -17,7 +17,7 @@ from encore.events import Topics
 from encore.paths import PROJECT_ROOT
 from serving.keys import Role
 from tests.api import Api, seed, serving
-from tests.live import wait_until
+from tests.live import execute, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -27,6 +27,16 @@ EXCHANGE = re.compile(
     r"(?:\n```http\n(?P<answer>HTTP/1\.1 .*?)\n```\n)?",
     flags=re.MULTILINE | re.DOTALL,
 )
+
+
+EXPERIMENT = """
+INSERT INTO experiments VALUES ('caps', '2026-05-02 12:00Z', '2026-05-09 12:00Z');
+INSERT INTO experiment_variants (experiment, variant, place, bucket_from, bucket_to, max_per_artist)
+VALUES ('caps', 'control', 1, 0, 5000, 0), ('caps', 'two', 2, 5000, 10000, 2);
+INSERT INTO recommendation_outcomes
+VALUES ('2026-05-02 12:00Z', 1, 'caps:control', 'personal', 1, 800, 96, 60, 20, 9),
+       ('2026-05-02 12:00Z', 1, 'caps:two', 'personal', 1, 700, 112, 70, 22, 14);
+"""
 
 
 class Exchange(NamedTuple):
@@ -48,6 +58,7 @@ def exchanges() -> list[Exchange]:
 @pytest.fixture(scope="module")
 def api(shared_database_url: str, kafka: str, shared_topics: Topics) -> Iterator[Api]:
     seed(shared_database_url)
+    execute(shared_database_url, EXPERIMENT)
     prefix = shared_topics.events.removesuffix(".events")
     with serving(shared_database_url, kafka, kafka_topic_prefix=prefix) as running:
         yield running

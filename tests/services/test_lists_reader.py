@@ -43,7 +43,7 @@ def test_the_newest_list_of_each_listener_is_read_and_the_popular_one_for_others
 
 def test_without_tables_there_are_no_lists_and_production_goes_on(database_url: str) -> None:
     reader = ListsReader(database_url)
-    with pytest.raises(psycopg2.errors.UndefinedTable):
+    with pytest.raises(psycopg2.errors.UndefinedFunction):
         reader.read()
     with reader.reading():
         assert reader.lists is None

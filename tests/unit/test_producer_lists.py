@@ -31,7 +31,7 @@ JUDGE = event_judge(300_000)
 
 
 def reader_of(rows: list[Row]) -> ListsReader:
-    """Return a reader that has read these rows: user, run, items and sources."""
+    """Return a reader that has read these rows: user, variant, run, items and sources."""
     reader = ListsReader("postgresql://nowhere")
     reader.lists = lists_of(rows, reader.notes)
     return reader
@@ -53,8 +53,8 @@ def lists_by_taste(best_first: bool) -> list[Row]:
     fits = world.taste.vectors @ world.catalogue.vectors.T
     order = np.argsort(-fits if best_first else fits, axis=1)[:, :SHOWN]
     return [
-        (f"u{user + 1}", 7, [f"t{track + 1}" for track in order[user].tolist()], ["personal"] * 10)
-        for user in range(PLAN.users)
+        (f"u{user + 1}", None, 7, [f"t{track + 1}" for track in tracks], ["personal"] * 10)
+        for user, tracks in enumerate(order.tolist())
     ]
 
 
@@ -76,10 +76,10 @@ def test_rows_become_places_in_lists_and_what_is_not_of_this_world_is_left_out()
     notes = Notes()
     lists = lists_of(
         [
-            ("", None, ["t9"], ["popular"]),
-            ("u2", 7, ["t3", "x1", "t4"], ["personal", "personal", "popular"]),
-            ("ada", 7, ["t1"], ["personal"]),
-            ("u4", 7, None, None),
+            ("", None, None, ["t9"], ["popular"]),
+            ("u2", "x:b", 7, ["t3", "x1", "t4"], ["personal", "personal", "popular"]),
+            ("ada", None, 7, ["t1"], ["personal"]),
+            ("u4", None, 7, None, None),
         ],
         notes,
     )
@@ -87,9 +87,9 @@ def test_rows_become_places_in_lists_and_what_is_not_of_this_world_is_left_out()
     assert lists.tracks[:, :4].tolist() == [[8, -1, -1, -1], [2, -1, 3, -1], [-1, -1, -1, -1]]
     said = [notes.texts[number] for number in lists.notes[1, :3].tolist()]
     assert said == [
-        ',"position":1,"source":"personal","model_run_id":7',
-        ',"position":2,"source":"personal","model_run_id":7',
-        ',"position":3,"source":"popular"',
+        ',"position":1,"source":"personal","model_run_id":7,"variant":"x:b"',
+        ',"position":2,"source":"personal","model_run_id":7,"variant":"x:b"',
+        ',"position":3,"source":"popular","variant":"x:b"',
     ]
 
 
@@ -99,7 +99,7 @@ def liked() -> list[dict[str, Any]]:
 
 
 def test_every_visit_begins_with_the_list_as_it_is(liked: list[dict[str, Any]]) -> None:
-    rows = {who: items for who, _, items, _ in lists_by_taste(best_first=True)}
+    rows = {who: items for who, _, _, items, _ in lists_by_taste(best_first=True)}
     visits: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for one in liked:
         visits[one["session_id"]].append(one)
