@@ -144,19 +144,26 @@ def model(
 
 @app.command()
 def runs(as_json: AsJson = False) -> None:
-    """Print the model runs that are kept, with their quality against popularity."""
+    """Print the model runs that are kept, with their quality against popularity.
+
+    Warns if less is played of what is shown than before.
+    """
     from rich.console import Console
 
     from database.engine import transaction
+    from recommender.outcomes import fallen
     from recommender.runs import list_runs
     from recommender.tables import runs_table
 
     with transaction(database_url(), application_name="encore runs") as cursor:
         found = list_runs(cursor)
+        warning = fallen(cursor)
     if as_json:
         typer.echo(json.dumps(found, indent=2, default=str))
     else:
         Console().print(runs_table(found))
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -31,6 +31,7 @@ from recommender.dataset import Snapshot, Summary, open_snapshot, pair_columns, 
 from recommender.engine import engine_of
 from recommender.fallback import shortage, write_fallback_lists
 from recommender.gate import Champion, drift, refusal
+from recommender.outcomes import fallen
 from recommender.publish import discard, prepare, publish, write_similar
 from recommender.quality import verdict
 from recommender.runs import (
@@ -157,6 +158,7 @@ class Gate:
         with transaction(url, application_name=APPLICATION_NAME) as cursor:
             self._champion = Champion.of(published_run(cursor))
             self._runs = list_runs(cursor)
+            self._fallen = fallen(cursor)
         self._most_hours = most_hours
         self._force = force
         self.warnings: list[str] = []
@@ -170,7 +172,7 @@ class Gate:
         reason = refusal(metrics, self._champion, datetime.now(UTC), self._most_hours)
         if reason and not self._force:
             raise RefusedError(reason)
-        for warning in (reason, drift(metrics, self._runs), verdict(metrics)):
+        for warning in (reason, drift(metrics, self._runs), verdict(metrics), self._fallen):
             if warning and warning not in self.warnings:
                 self.warnings.append(warning)
                 log.warning(warning)
