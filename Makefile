@@ -8,10 +8,10 @@ TESTS ?= tests
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint screenshots bench clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv and fetch the jars; does nothing when nothing changed
 
@@ -31,6 +31,7 @@ demo: setup ## The whole loop, live in the terminal (DEMO_ARGS="--for 120s --jso
 
 test: lint ## Lint, strict types and all tests
 	@scripts/prerequisites.sh --redis || echo "the tests of Redis are skipped"
+	@scripts/prerequisites.sh --browser || echo "the tests of the page are skipped"
 	@# In two processes, as one that waits for a start leaves a core idle; JOBS=0: one after another.
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --durations=20 $(TESTS)
 
@@ -39,6 +40,9 @@ lint: setup ## Style, import rules and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+screenshots: setup ## Pictures of the page of a running demo, for docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: setup ## Benchmarks: ratios measured in one run
 	$(BIN)/python -m benchmarks

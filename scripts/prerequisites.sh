@@ -1,7 +1,15 @@
 #!/bin/sh
 # Check for Python 3.11+ with venv and Java 17+; as root on Debian, install what is missing.
-# With --python: print the Python to use. With --redis: check for Redis, which the rest can do without.
+# With --python: print the Python to use. With --redis or --browser: check for Redis or Chromium,
+# which the rest can do without.
 set -eu
+
+has_chromium() {
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null && return
+    done
+    return 1
+}
 
 find_python() {
     for name in python3 python3.13 python3.12 python3.11; do
@@ -35,6 +43,10 @@ install() {
 
 if [ "${1:-}" = "--redis" ]; then
     command -v redis-server >/dev/null || install redis-server "Redis"
+    exit 0
+fi
+if [ "${1:-}" = "--browser" ]; then
+    has_chromium || install chromium "Chromium, which the tests of the page drive,"
     exit 0
 fi
 python=$(find_python) || {

@@ -101,19 +101,20 @@ def redis_url(isolated_settings: Path) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> Iterator[str]:
     """Make an empty database for one test; return its URL."""
-    with _database(postgres_url) as url:
+    with empty_database(postgres_url) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def shared_database_url(postgres_url: str) -> Iterator[str]:
     """Make an empty database for the tests of one file; return its URL."""
-    with _database(postgres_url) as url:
+    with empty_database(postgres_url) as url:
         yield url
 
 
 @contextmanager
-def _database(postgres_url: str) -> Iterator[str]:
+def empty_database(postgres_url: str) -> Iterator[str]:
+    """Make an empty database until the end of the block; yield its URL."""
     from contextlib import closing
     from urllib.parse import urlsplit
 
