@@ -315,7 +315,13 @@ def test_the_command_serves_until_it_is_asked_to_end(url: str, kafka: str, tmp_p
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             api = Api("", url, make_keys(url), client)
             assert post(api, "/events", json.dumps(event())).status_code == 202
-        assert program.end(signal.SIGTERM, timeout=30) == 0
+            headers = api.headers(Role.READ)
+            with client.stream("GET", "/api/v1/stream/now", headers=headers) as watching:
+                lines = watching.iter_lines()
+                assert next(lines) == "event: now"
+                program.ask(signal.SIGTERM)
+                assert list(lines)  # to its end: it is let go, not cut off
+        assert program.ends(timeout=30) == 0
     assert set(topic_ids(kafka, Topics.of(new).all()))  # it made the topics that were missing
     assert execute(url, "SELECT count(*) FROM api_writes") == [(before + 1,)]
     text = log.read_text()
