@@ -113,8 +113,8 @@ def rollback(
     ] = None,
 ) -> None:
     """Show readers an older run again, at once and as it was."""
-    from recommender.publish import roll_back
     from recommender.runs import only_one_training
+    from recommender.switch import roll_back
 
     url = database_url()
     with only_one_training(url):

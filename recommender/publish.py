@@ -27,12 +27,11 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from database.engine import connect, transaction
-from encore.errors import EncoreError
 from encore.log import get_logger
 from recommender.ages import replace_ages
 from recommender.arrow_copy import copy_in
-from recommender.live.switching import hold_off_workers, queue_newer_than
-from recommender.runs import APPLICATION_NAME, published_run
+from recommender.runs import APPLICATION_NAME
+from recommender.switch import show_readers
 
 log = get_logger("recommender")
 
@@ -114,35 +113,6 @@ def publish(
     drop_old_runs(url, keep)
 
 
-def roll_back(url: str, model_run_id: int | None = None) -> tuple[int, int]:
-    """Switch readers to an older run that is still kept; return the numbers of both, old and new.
-
-    Without a number it is the one that was published last before the published one. What is
-    popular with each age group stays as the newest run has it: no model is in it.
-
-    Raises:
-        EncoreError: there is no such run.
-    """
-    with transaction(url, application_name=APPLICATION_NAME) as cursor:
-        run = published_run(cursor)
-        cursor.execute(
-            "SELECT model_run_id FROM model_runs WHERE status = 'superseded'"
-            " AND (model_run_id = %s OR %s::bigint IS NULL) ORDER BY published_at DESC LIMIT 1",
-            (model_run_id, model_run_id),
-        )
-        found = cursor.fetchone()
-    if run is None:
-        raise EncoreError("no run is published, so there is none to go back from")
-    if found is None:
-        which = "an older run" if model_run_id is None else f"run {model_run_id}"
-        raise EncoreError(
-            f"{which} is not kept for going back to. `encore runs` shows which are superseded; "
-            "RECOMMEND_KEEP_RUNS says how many are kept."
-        )
-    _switch(url, found[0])
-    return run["model_run_id"], found[0]
-
-
 def discard(url: str, model_run_id: int) -> None:
     """Drop the tables of a run that readers are not to see, attached or not."""
     for parent in PARENTS:
@@ -203,25 +173,11 @@ def _readers(cursor: psycopg2.extensions.cursor) -> set[tuple[int, str]]:
     return {(int(pid), str(transaction_id)) for pid, transaction_id in cursor.fetchall()}
 
 
-def _switch(url: str, model_run_id: int, ages: pa.Table | None = None) -> None:
+def _switch(url: str, model_run_id: int, ages: pa.Table | None) -> None:
     with transaction(url, application_name=APPLICATION_NAME) as cursor:
         if ages is not None:
             replace_ages(cursor, ages)  # before workers are held off: they need not wait for it
-        hold_off_workers(cursor)
-        cursor.execute("UPDATE model_runs SET status = 'superseded' WHERE status = 'published'")
-        cursor.execute(
-            "INSERT INTO published_run (model_run_id) VALUES (%s)"
-            " ON CONFLICT (singleton) DO UPDATE SET model_run_id = excluded.model_run_id",
-            (model_run_id,),
-        )
-        cursor.execute(
-            "UPDATE model_runs SET status = 'published', published_at = clock_timestamp(),"
-            " duration_seconds = coalesce(duration_seconds,"
-            " extract(epoch FROM clock_timestamp() - started_at))"
-            " WHERE model_run_id = %s",
-            (model_run_id,),
-        )
-        queue_newer_than(cursor, model_run_id)
+        show_readers(cursor, model_run_id)
 
 
 def drop_old_runs(url: str, keep: int) -> None:

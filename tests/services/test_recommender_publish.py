@@ -117,7 +117,8 @@ def test_readers_are_not_held_up_by_a_switch_that_waits_for_live_lists(url: str)
 
 def test_going_back_keeps_what_is_popular_with_an_age_now(url: str) -> None:
     from recommender.ages import AGE_SCHEMA
-    from recommender.publish import publish, roll_back
+    from recommender.publish import publish
+    from recommender.switch import roll_back
 
     publish(url, filled_run(url), keep=5, ages=AGE_SCHEMA.empty_table())
     row = {"birth_decade": 1980, "rank": 1, "item_id": "t1", "listeners": 2, "score": 2.0}
@@ -150,7 +151,8 @@ def test_the_last_runs_are_kept_and_older_ones_leave_nothing(url: str) -> None:
 
 
 def test_the_published_run_can_be_taken_back_to_any_that_is_kept(url: str) -> None:
-    from recommender.publish import publish, roll_back
+    from recommender.publish import publish
+    from recommender.switch import roll_back
 
     runs = [filled_run(url) for _ in range(3)]
     for run in runs:
@@ -165,7 +167,8 @@ def test_the_published_run_can_be_taken_back_to_any_that_is_kept(url: str) -> No
 
 
 def test_going_back_to_a_run_that_is_not_kept_changes_nothing(url: str) -> None:
-    from recommender.publish import publish, roll_back
+    from recommender.publish import publish
+    from recommender.switch import roll_back
 
     with pytest.raises(EncoreError, match="no run is published"):
         roll_back(url)
