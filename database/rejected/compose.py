@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from psycopg2 import extensions, sql
 
-from streaming.rejected.contract import entity_table, key_field
-from streaming.rejected.edits import Edits, RefusedError, dumps, json_object
-from streaming.rejected.lines import Line
-from streaming.rejected.places import Place
-from streaming.rejected.rows import Row
+from database.rejected.contract import entity_table, key_field
+from database.rejected.edits import Edits, RefusedError, dumps, json_object
+from database.rejected.lines import Line
+from database.rejected.places import Place
+from database.rejected.rows import Row
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

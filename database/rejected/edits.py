@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from database.rejected.contract import fields_of
 from encore.errors import EncoreError
-from streaming.rejected.contract import fields_of
 
 
 class RefusedError(EncoreError):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from database.rejected.places import Place
+from database.rejected.rows import Row
 from encore.errors import EncoreError
-from streaming.rejected.places import Place
-from streaming.rejected.rows import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,15 +20,15 @@ from typing import Final, Protocol
 import psycopg2
 from psycopg2 import extensions
 
+from database.rejected import rows
+from database.rejected.compose import Record, compose, outdated
+from database.rejected.edits import Edits, RefusedError
+from database.rejected.lines import Line, read_lines
+from database.rejected.places import Place
+from database.rejected.rows import Filters
+from database.rejected.sending import Delivered
 from encore.errors import DeliveryError, EncoreError, ServiceUnavailableError
 from encore.log import get_logger
-from streaming.rejected import rows
-from streaming.rejected.compose import Record, compose, outdated
-from streaming.rejected.edits import Edits, RefusedError
-from streaming.rejected.lines import Line, read_lines
-from streaming.rejected.places import Place
-from streaming.rejected.rows import Filters
-from streaming.rejected.sending import Delivered
 
 log = get_logger("rejected")
 

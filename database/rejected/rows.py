@@ -8,7 +8,7 @@ from typing import Any, Final
 from psycopg2 import extensions, sql
 from psycopg2.extras import execute_values
 
-from streaming.rejected.places import Place
+from database.rejected.places import Place
 
 _PLACE: Final = 'r.topic, r.topic_id, r.partition, r."offset"'
 _ABOUT: Final = "r.reason, r.field, r.arrived_at, r.rejected_at, r.replayed_at, r.replayed_to"

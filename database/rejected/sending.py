@@ -8,10 +8,10 @@ from kafka import KafkaProducer
 from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeError
 from kafka.producer.future import FutureRecordMetadata
 
+from database.rejected.compose import Record
+from database.rejected.places import Place
 from encore.delivery import idempotent_producer
 from encore.topics import MAX_MESSAGE_BYTES, check_kafka
-from streaming.rejected.compose import Record
-from streaming.rejected.places import Place
 
 _LINGER_MS: Final = 5
 _REACH_MS: Final = 10_000

@@ -1,1 +1,1 @@
-"""The way back for rejected records: ``encore rejected list``, ``show`` and ``replay``."""
+"""``encore rejected list``, ``show`` and ``replay``; what they do is in ``database.rejected``."""

@@ -17,11 +17,11 @@ from encore.events import Reason
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-    from streaming.rejected.compose import Record
-    from streaming.rejected.edits import Edits
-    from streaming.rejected.replay import Meant, Replay, Selection
-    from streaming.rejected.rows import Filters
-    from streaming.rejected.sending import Delivered
+    from database.rejected.compose import Record
+    from database.rejected.edits import Edits
+    from database.rejected.replay import Meant, Replay, Selection
+    from database.rejected.rows import Filters
+    from database.rejected.sending import Delivered
 
 app = typer.Typer(no_args_is_help=True, help="Look at rejected records, and send them again.")
 
@@ -56,8 +56,8 @@ def list_command(
     ] = False,
 ) -> None:
     """Count rejected records by topic, reason and field; print them with --rows or --json."""
-    from streaming.rejected.lines import line_of
-    from streaming.rejected.rows import read
+    from database.rejected.lines import line_of
+    from database.rejected.rows import read
 
     filters = _filters(reason, field, topic, since, replayed=replayed)
     with _database() as connection:
@@ -73,8 +73,8 @@ def show_command(
     place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET")],
 ) -> None:
     """Print everything about one rejected record."""
-    from streaming.rejected.places import Place
-    from streaming.rejected.rows import find
+    from database.rejected.places import Place
+    from database.rejected.rows import find
     from streaming.rejected.view import details
 
     wanted = Place.parse(place)
@@ -120,8 +120,8 @@ def replay_command(
     ] = 60.0,
 ) -> None:
     """Send rejected records to their topic again, as they were or edited, each once."""
-    from streaming.rejected.edits import Edits
-    from streaming.rejected.replay import ByFile, ByFilters
+    from database.rejected.edits import Edits
+    from database.rejected.replay import ByFile, ByFilters
 
     edits = Edits.parse(sets or (), drops or ())
     given = (reason, field, topic, since, limit)
@@ -143,7 +143,7 @@ def _print_tables(
 ) -> None:
     from rich.console import Console
 
-    from streaming.rejected.rows import read, summary
+    from database.rejected.rows import read, summary
     from streaming.rejected.view import CUT_BYTES, rows_table, summary_table
 
     # Into a file or a pipe nothing is folded to the 80 columns that rich would take.
@@ -176,9 +176,9 @@ def _replay(
     yes: bool,
     seconds: float,
 ) -> None:
+    from database.rejected.replay import Replay, check_delivered, stopping_on_signals
+    from database.rejected.sending import sender
     from encore.stack.endpoints import kafka_bootstrap_servers
-    from streaming.rejected.replay import Replay, check_delivered, stopping_on_signals
-    from streaming.rejected.sending import sender
 
     bootstrap = kafka_bootstrap_servers()
     _check_topics(bootstrap, meant)
@@ -203,8 +203,8 @@ def _preview(
     connection: "extensions.connection", selection: "Selection", edits: "Edits", meant: "Meant"
 ) -> None:
     """Do all but send: print the first records and the counts."""
-    from streaming.rejected.replay import Replay
-    from streaming.rejected.sending import Delivered
+    from database.rejected.replay import Replay
+    from database.rejected.sending import Delivered
     from streaming.rejected.view import cut
 
     would_send = 0
@@ -252,8 +252,8 @@ def _filters(
     *,
     replayed: bool = False,
 ) -> "Filters":
+    from database.rejected.rows import Filters
     from encore.spans import parse_span
-    from streaming.rejected.rows import Filters
 
     moment = datetime.now(UTC) - parse_span(since) if since is not None else None
     return Filters(reason.value if reason else None, field, topic, moment, replayed=replayed)

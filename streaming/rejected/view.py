@@ -8,9 +8,10 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from streaming.rejected.contract import rule_of
-from streaming.rejected.edits import json_object
-from streaming.rejected.rows import Group, Row
+from database.rejected.contract import rule_of
+from database.rejected.edits import json_object
+from database.rejected.readable import readable, readable_bytes
+from database.rejected.rows import Group, Row
 
 CUT_BYTES: Final = 400
 _CUT: Final = 60
@@ -66,7 +67,7 @@ def details(row: Row) -> Iterator[str]:
         yield f"replayed  {moment(row.replayed_at)} to {place.topic}/{row.replayed_to}"
     else:
         yield "replayed  not yet"
-    yield f"key       {'NULL' if row.key is None else readable(_escaped(row.key))}"
+    yield f"key       {'NULL' if row.key is None else readable_bytes(row.key)}"
     yield from _value(row)
 
 
@@ -74,13 +75,8 @@ def cut(raw: bytes | None) -> str:
     """Return the beginning of a value in one line."""
     if raw is None:
         return "NULL"
-    text = readable(_escaped(raw))
+    text = readable_bytes(raw)
     return text if len(text) <= _CUT else f"{text[: _CUT - 1]}…"
-
-
-def readable(text: str) -> str:
-    """Return a text with everything escaped that is not printed as itself."""
-    return "".join(one if one.isprintable() else _escape(one) for one in text)
 
 
 def moment(at: datetime) -> str:
@@ -99,18 +95,10 @@ def _value(row: Row) -> Iterator[str]:
         yield from (readable(line) for line in pretty.split("\n"))
         return
     yield f"value     {row.size:,} bytes, no JSON object:"
-    text = readable(_escaped(row.raw))
+    text = readable_bytes(row.raw)
     yield text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
     for start in range(0, min(_HEX_BYTES, len(row.raw)), _HEX_LINE):
         yield f"{start:08x}  {row.raw[start : start + _HEX_LINE].hex(' ')}"
-
-
-def _escaped(raw: bytes) -> str:
-    return raw.decode(errors="backslashreplace")
-
-
-def _escape(one: str) -> str:
-    return one.encode("unicode_escape").decode()
 
 
 def _text(text: str) -> Text:

@@ -19,16 +19,16 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from database.migrate import upgrade
+from database.rejected import replay as replaying
+from database.rejected.compose import Record
+from database.rejected.edits import Edits
+from database.rejected.replay import ByFilters, Replay
+from database.rejected.rows import Filters
+from database.rejected.sending import Delivered, sender
 from encore.errors import DeliveryError, EncoreError, ServiceUnavailableError
 from encore.events import Topics
 from encore.stack.process import free_port
 from encore.topics import end_offsets, topic_ids
-from streaming.rejected import replay as replaying
-from streaming.rejected.compose import Record
-from streaming.rejected.edits import Edits
-from streaming.rejected.replay import ByFilters, Replay
-from streaming.rejected.rows import Filters
-from streaming.rejected.sending import Delivered, sender
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from database.rejected.compose import Record, compose
+from database.rejected.contract import entity_table, key_field, rule_of
+from database.rejected.edits import Edits, RefusedError
+from database.rejected.lines import Given, Line, line_of, read_lines
+from database.rejected.places import Place
+from database.rejected.replay import BATCH_BYTES, within_bytes
+from database.rejected.rows import Filters, Row
 from encore.errors import EncoreError
-from streaming.rejected.compose import Record, compose
-from streaming.rejected.contract import entity_table, key_field, rule_of
-from streaming.rejected.edits import Edits, RefusedError
-from streaming.rejected.lines import Given, Line, line_of, read_lines
-from streaming.rejected.places import Place
-from streaming.rejected.replay import BATCH_BYTES, within_bytes
-from streaming.rejected.rows import Filters, Row
 from streaming.rejected.view import cut, details
 
 AT = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
