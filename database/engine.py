@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg2
 from psycopg2 import extensions
@@ -45,6 +46,15 @@ def transaction(
             yield cursor
     finally:
         connection.close()
+
+
+def with_timeout(url: str, seconds: float) -> str:
+    """Return a URL of connections that give a statement up after so many seconds."""
+    parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query))
+    options = f"{asked.get('options', '')} -c statement_timeout={round(seconds * 1000)}"
+    query = urlencode(asked | {"options": options.strip()}, quote_via=quote)
+    return parts._replace(query=query).geturl()
 
 
 def make_engine(url: str) -> Engine:

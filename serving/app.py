@@ -31,13 +31,17 @@ from serving.pulse import Pulse
 from serving.reader import Reader
 from serving.ready import Ready
 from serving.routes import (
+    data,
     experiments,
     health,
     impressions,
     items,
     journal,
+    music,
     now,
     recommend,
+    rejected,
+    runs,
     scored,
     search,
     tracing,
@@ -55,6 +59,10 @@ Recommendations, items and listeners of Encore, and their events into Kafka.
 Every call but those of health needs a key (`encore keys make`): as `X-API-Key`, or as a bearer
 token. Errors are problem details (RFC 9457). With 429 and 503 comes `Retry-After`, in s.
 """
+_PARTS: Final = (
+    scored, recommend, items, users, search, writing, impressions, tracing, now, music, runs,
+    experiments, data, rejected, journal, health,
+)  # fmt: skip
 _MEANING: Final = {
     400: "A parameter is not as declared: which one",
     401: "No key, or one that does not count",
@@ -136,6 +144,7 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
     return Parts(
         settings=settings,
         database_url=database_url,
+        kafka=kafka,
         reader=reader,
         access=Access(reader, limiter, settings.serve_key_seconds),
         measures=measures,
@@ -157,10 +166,7 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
 
 def _routes() -> APIRouter:
     router = APIRouter()
-    for part in (
-        scored, recommend, items, users, search, experiments,
-        writing, impressions, tracing, now, journal, health,
-    ):  # fmt: skip
+    for part in _PARTS:
         router.include_router(part.router)
     return router
 

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 
-from encore.events import MAX_ID_LENGTH
+from encore.events import MAX_ID_LENGTH, Reason
 from serving.acts import Act
 from serving.bodies import JSON, read_body
 from serving.parameters import MOST
@@ -102,6 +102,35 @@ class TraceAsk(_Ask):
     )
 
 
+class ReplayAsk(_Ask):
+    """Which rejected records to send again: those at places, or all that fit what is given."""
+
+    places: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}/\d{1,10}/\d{1,19}$")]] = (
+        Field(
+            [],
+            max_length=MOST,
+            examples=[["music.events/2/1042"]],
+            description="These and no others",
+        )
+    )
+    reason: Reason | None = Field(None, description="All with this reason")
+    field: Id | None = Field(None, description="All about this field")
+    topic: Id | None = Field(None, description="All of this topic")
+    limit: int = Field(MOST, ge=1, le=10_000, description="At most so many, in order of place")
+    values: dict[str, Any] = Field(
+        {}, alias="set", description="Fields to set first", examples=[{"level": "free"}]
+    )
+    drop: list[Id] = Field([], max_length=100, description="Fields to leave out")
+    dry_run: bool = Field(False, description="Send nothing; say how many would be sent")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> "ReplayAsk":
+        chosen = any((self.reason, self.field, self.topic))
+        if chosen == bool(self.places):
+            raise ValueError("say which: either places, or a reason, field or topic")
+        return self
+
+
 Ask = TypeVar("Ask", bound=_Ask)
 
 
@@ -137,7 +166,7 @@ def shown(kind: type[_Ask]) -> dict[str, Any]:
 def schemas() -> dict[str, Any]:
     """Return the schemas of the bodies by name, for the OpenAPI document."""
     found: dict[str, Any] = {}
-    for kind in (SessionAsk, GroupAsk, ImpressionsAsk, TraceAsk):
+    for kind in (SessionAsk, GroupAsk, ImpressionsAsk, TraceAsk, ReplayAsk):
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= schema.pop("$defs", {}) | {kind.__name__: schema}
     return found

@@ -25,6 +25,7 @@ class Parts:
 
     settings: Settings
     database_url: str = field(repr=False)
+    kafka: str
     reader: Reader
     access: Access
     measures: Measures

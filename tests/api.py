@@ -77,6 +77,24 @@ INSERT INTO similar_items VALUES (1, 't1', 1, 't3', 0.9, 'factors'),
                                  (1, 't1', 2, 't2', 0.5, 'text');
 """
 
+# A run that readers can be shown again, the books of a partition, and a record that broke the
+# contract; and a visit that lasts.
+OPERATED = """
+INSERT INTO model_runs (algorithm, status, parameters, metrics, published_at)
+VALUES ('als', 'superseded', '{"rank": 8}', '{"als": {"ndcg@10": 0.12, "ndcg@10_low": 0.11,
+        "ndcg@10_high": 0.13, "recall@20": 0.2, "coverage@20": 0.5}, "test_users": 9,
+        "published": "als", "list_length": 4.0}', '2026-05-01 11:00+00');
+INSERT INTO stream_offsets (topic, topic_id, partition, first_offset, next_offset, accepted,
+                            duplicate, rejected)
+VALUES ('music.events', 'id-1', 0, 0, 9, 7, 1, 1);
+INSERT INTO rejected_events (topic, topic_id, partition, "offset", reason, field, key, raw,
+                             arrived_at)
+VALUES ('music.events', 'id-1', 0, 7, 'not_allowed', 'level', 'ada', '{"level":"gold"}',
+        '2026-05-01 12:00+00');
+INSERT INTO session_counts (user_id, session_id, started_at, last_event_at, plays)
+VALUES ('ada', 's2', now(), now() + interval '1 hour', 1);
+"""
+
 
 # The taste for Jazz, and that for Folk.
 FACTORS = {
@@ -95,6 +113,13 @@ def seed(database_url: str) -> None:
     with transaction(database_url) as cursor:
         cursor.execute(MUSIC)
         save(cursor, 1, model_of(FACTORS, alpha=1.0, regularization=1.0, now_s=1.7776368e9))
+
+
+def operate(database_url: str) -> None:
+    """Put into the small catalogue's database what those who operate it look at."""
+    with transaction(database_url) as cursor:
+        cursor.execute(OPERATED)
+        save(cursor, 2, model_of(FACTORS, alpha=1.0, regularization=1.0, now_s=1.7776368e9))
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,13 @@ class Edits:
             for name in self.values:
                 if names and name not in names:
                     raise EncoreError(
-                        f"--set {name}: the contract of {topic} has no such field, it would be "
+                        f"set {name}: the contract of {topic} has no such field, it would be "
                         f"ignored. It has {', '.join(names)}."
                     )
         # The stream would count the first and drop all others as its repeats.
         if "event_id" in self.values and records > 1:
             raise EncoreError(
-                f"--set event_id would make {records} records one event. Choose a single record, "
+                f"setting event_id would make {records} records one event. Choose a single record, "
                 "or give each its own id in a file: `encore rejected list --json`, then --from."
             )
 

@@ -1,6 +1,6 @@
 """Sending records to Kafka: idempotent, acknowledged by all replicas, each with its outcome."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -11,12 +11,33 @@ from kafka.producer.future import FutureRecordMetadata
 from database.rejected.compose import Record
 from database.rejected.places import Place
 from encore.delivery import idempotent_producer
-from encore.topics import MAX_MESSAGE_BYTES, check_kafka
+from encore.log import get_logger
+from encore.topics import MAX_MESSAGE_BYTES, check_kafka, topic_ids
+
+log = get_logger("rejected")
 
 _LINGER_MS: Final = 5
 _REACH_MS: Final = 10_000
 # These are the fault of one record; after any other the next ones would fail as well.
 _OF_ONE_RECORD: Final = (MessageSizeTooLargeError, InvalidRecordError)
+
+
+def check_topics(bootstrap: str, topics: Iterable[tuple[str, str]]) -> None:
+    """Look whether topics, each with the id that it had, can be sent to: the name decides.
+
+    Raises:
+        EncoreError: one of them is gone.
+    """
+    known = sorted(topics)
+    current = topic_ids(bootstrap, sorted({name for name, _ in known}))
+    for name, topic_id in known:
+        if current[name] != topic_id:
+            log.warning(
+                "the topic was made anew since: its records go to the topic of that name",
+                topic=name,
+                was=topic_id,
+                now=current[name],
+            )
 
 
 class Delivered:

@@ -177,11 +177,11 @@ def _replay(
     seconds: float,
 ) -> None:
     from database.rejected.replay import Replay, check_delivered, stopping_on_signals
-    from database.rejected.sending import sender
+    from database.rejected.sending import check_topics, sender
     from encore.stack.endpoints import kafka_bootstrap_servers
 
     bootstrap = kafka_bootstrap_servers()
-    _check_topics(bootstrap, meant)
+    check_topics(bootstrap, meant.topics)
     if meant.waiting and not yes:
         _confirm(meant, bootstrap)
     with sender(bootstrap, seconds) as kafka, stopping_on_signals() as stopped:
@@ -218,22 +218,6 @@ def _preview(
 
     tally = Replay(connection, selection, edits, tell).run(meant)
     typer.echo(json.dumps({"would_send": would_send, "skipped": dict(tally.skipped)}))
-
-
-def _check_topics(bootstrap: str, meant: "Meant") -> None:
-    """Refuse topics that are gone; warn of those that were made anew: the name decides."""
-    from encore.log import get_logger
-    from encore.topics import topic_ids
-
-    current = topic_ids(bootstrap, meant.names)
-    for name, topic_id in sorted(meant.topics):
-        if current[name] != topic_id:
-            get_logger("rejected").warning(
-                "the topic was made anew since: its records go to the topic of that name",
-                topic=name,
-                was=topic_id,
-                now=current[name],
-            )
 
 
 def _confirm(meant: "Meant", bootstrap: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from encore.events import Topics
 from serving.keys import Role
-from tests.api import Api, seed, serving
+from tests.api import Api, operate, seed, serving
 
 pytestmark = pytest.mark.services
 
@@ -38,6 +38,7 @@ SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 @pytest.fixture(scope="module")
 def api(shared_database_url: str, kafka: str, shared_topics: Topics) -> Iterator[Api]:
     seed(shared_database_url)
+    operate(shared_database_url)
     prefix = shared_topics.events.removesuffix(".events")
     with serving(
         shared_database_url, kafka, kafka_topic_prefix=prefix, serve_rate_per_second=0
