@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from encore.events import Topics
+from encore.stack.redis_server import has_redis
 from serving.keys import Role
 from tests.api import make_keys, read_topic, seed
 from tests.programs import Program, encore, running
@@ -54,6 +55,8 @@ class OwnStack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[OwnStack]:
+    if not has_redis():
+        pytest.skip("there is no redis-server on this machine")
     made = OwnStack(
         {
             "ENCORE_HOME": str(tmp_path / "home"),
