@@ -78,3 +78,11 @@ export function country(code) {
     return code;
   }
 }
+
+/** A size in bytes, in the largest unit that leaves a number above 1. */
+export function bytes(value) {
+  if (!known(value)) return NOTHING;
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = Math.min(Math.floor(Math.log10(Math.max(value, 1)) / 3), units.length - 1);
+  return `${number(value / 1000 ** power, power ? 1 : 0)} ${units[power]}`;
+}
