@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -67,6 +68,19 @@ def remembered(home: Path) -> dict[str, Any]:
     return found
 
 
+def page_of(log: Path) -> str:
+    """Return where a demo says that its page is."""
+    told = [json.loads(line) for line in log.read_text().splitlines() if '"the page"' in line]
+    return str(told[0]["at"])
+
+
+def may(page: str, key: str) -> str:
+    """Open a page, and return what a key may do there."""
+    assert "<title>Encore</title>" in httpx.get(page).text
+    told = httpx.get(f"{page}api/v1/key", headers={"X-API-Key": key})
+    return str(told.json()["role"])
+
+
 def test_the_demo_fills_every_hop_and_its_counts_close(report: dict[str, Any]) -> None:
     assert report["ok"], report["problems"]
     assert report["produced"] > 5_000
@@ -86,6 +100,7 @@ def test_a_second_start_goes_on_without_the_history_and_ends_on_ctrl_c(
     report: dict[str, Any], home: Path
 ) -> None:
     log = home / "second.log"
+    key = (home / "secrets" / "demo-key").read_text().strip()  # of the first start
     with running("demo", env=environment(home), log=log) as program:
         program.wait_until(
             lambda: len(remembered(home)["away"]) == 2, timeout=180, what="it is live again"
@@ -93,7 +108,9 @@ def test_a_second_start_goes_on_without_the_history_and_ends_on_ctrl_c(
         program.wait_until(
             lambda: '"event": "live"' in log.read_text(), timeout=180, what="it counts live events"
         )
+        assert may(page_of(log), key) == "admin"
         assert program.end(signal.SIGINT, timeout=90) == 0
+    assert key not in log.read_text()
     assert processes_of(home) == []
     assert "history sent" not in log.read_text()
     assert remembered(home)["stopped_ms"] >= remembered(home)["away"][-1][1]
