@@ -39,6 +39,7 @@ def test_a_list_says_what_why_by_which_run_and_how_fresh(api: Api) -> None:
         "data_to": "2026-05-01T12:00:00+00:00",
         "made_by": "run",
         "made_at": "2026-05-01T12:01:00+00:00",
+        "variant": None,
         "recommendations": [
             {
                 "rank": 1,
