@@ -23,7 +23,17 @@ SHOWN: Final = 10
 _EVERY_SECONDS: Final = 5.0
 _APPLICATION_NAME: Final = "encore produce"
 _LISTS: Final = """
-SELECT user_id, variant, model_run_id, item_ids, sources FROM lists_shown(%(shown)s)
+WITH shown AS MATERIALIZED (
+  SELECT user_id, variant, model_run_id, item_ids, sources FROM lists_shown(%(shown)s)
+)
+SELECT * FROM shown
+ UNION ALL
+SELECT u.user_id, v.experiment || ':' || v.variant, NULL, '{}', '{}'
+  FROM experiment_variants AS v
+  JOIN experiments AS e ON e.name = v.experiment AND e.stopped_at IS NULL
+  JOIN users AS u
+    ON experiment_bucket(v.experiment, u.user_id) BETWEEN v.bucket_from AND v.bucket_to - 1
+ WHERE NOT EXISTS (SELECT FROM shown AS s WHERE s.user_id = u.user_id)
  UNION ALL
 SELECT '', NULL, NULL, array_agg(f.item_id ORDER BY f.rank), array_agg(f.source ORDER BY f.rank)
   FROM recommendations_for('', %(shown)s) AS f
@@ -124,13 +134,16 @@ class ListsReader:
 def lists_of(rows: Iterable[Row], notes: Notes) -> Lists:
     """Return rows of user, variant, run, items and sources as arrays.
 
-    The user '' stands for the others.
+    The user '' stands for the others, and for those whose list is empty.
     """
     found = {
         who: (variant, run, items or (), sources or ())
         for who, variant, run, items, sources in rows
     }
     others = found.pop("", (None, None, (), ()))
+    for who, (variant, _, items, _) in found.items():
+        if not items:
+            found[who] = (variant, *others[1:])
     listeners = {number: rest for who, rest in found.items() if (number := _number("u", who)) >= 0}
     row_of = np.zeros(max(listeners, default=0) + 1, dtype=np.int64)
     row_of[list(listeners)] = np.arange(1, len(listeners) + 1)

@@ -79,17 +79,18 @@ def test_rows_become_places_in_lists_and_what_is_not_of_this_world_is_left_out()
             ("", None, None, ["t9"], ["popular"]),
             ("u2", "x:b", 7, ["t3", "x1", "t4"], ["personal", "personal", "popular"]),
             ("ada", None, 7, ["t1"], ["personal"]),
-            ("u4", None, 7, None, None),
+            ("u4", "x:c", None, None, None),
         ],
         notes,
     )
     assert lists.rows(np.array([0, 1, 2, 3, 99])).tolist() == [0, 1, 0, 2, 0]
-    assert lists.tracks[:, :4].tolist() == [[8, -1, -1, -1], [2, -1, 3, -1], [-1, -1, -1, -1]]
-    said = [notes.texts[number] for number in lists.notes[1, :3].tolist()]
+    assert lists.tracks[:, :4].tolist() == [[8, -1, -1, -1], [2, -1, 3, -1], [8, -1, -1, -1]]
+    said = [notes.texts[number] for number in (*lists.notes[1, :3], lists.notes[2, 0])]
     assert said == [
         ',"position":1,"source":"personal","model_run_id":7,"variant":"x:b"',
         ',"position":2,"source":"personal","model_run_id":7,"variant":"x:b"',
         ',"position":3,"source":"popular","variant":"x:b"',
+        ',"position":1,"source":"popular","variant":"x:c"',
     ]
 
 
