@@ -4,6 +4,7 @@ import { bars, timeChart } from "../charts.js";
 import { card, el, fill, table } from "../dom.js";
 import { ago, moment, number, percent, span } from "../format.js";
 import { confirmed, keepNew, outcome, takesAdmin } from "../loading.js";
+import { experiments } from "./models/experiments.js";
 
 export const title = "Models";
 
@@ -44,17 +45,20 @@ export function mount(root, api) {
       const done = await api.post("models/rollback", undefined, { run: run.model_run_id });
       told.good(`Readers see run ${done.model_run_id} now. Before it was run ${done.before}.`);
     } catch (problem) {
-      told.bad(`Nothing was changed: ${problem.message}`);
+      told.bad(`It did not go through: ${problem.message}`);
     }
     await kept.again();
   }
 
+  const tried = experiments(api);
   root.append(told.place, head, el("div", { class: "grid" },
     el("div", { class: "half" }, card("What the champion was made from", {}, made)),
     el("div", { class: "half stack" }, card("Where its lists come from", {}, origin), card("Quality over time", {}, curve)),
-    card("Runs", { id: "runs", aside: el("span", { class: "muted" }, "the newest first; challengers are refused when they are worse") }, runs)));
+    card("Runs", { id: "runs", aside: el("span", { class: "muted" }, "the newest first; challengers are refused when they are worse") }, runs),
+    tried.card));
   return () => {
     kept.end();
+    tried.end();
     chart.end();
   };
 }
@@ -118,15 +122,15 @@ function columns(runs, back) {
   return [
     { label: "Run", number: true, cell: (run) => run.model_run_id },
     { label: "Status", cell: (run) => el("span", { class: `tag ${GOOD[run.status] ?? ""}` }, run.champion ? "champion" : run.status) },
+    { label: "", cell: (run) => again(run) || "" },
+    { label: "NDCG@10", number: true, cell: (run) => number(ordering(run)?.ndcg, 3) },
+    { label: "Recall@20", number: true, cell: (run) => percent(ordering(run)?.recall, 1) },
+    { label: "Coverage", number: true, cell: (run) => percent(ordering(run)?.coverage, 1) },
     { label: "Model", cell: (run) => run.algorithm },
     { label: "Started", cell: (run) => moment(run.started_at) },
     { label: "Data to", cell: (run) => moment(run.data_to) },
     { label: "Pairs", number: true, cell: (run) => number(run.interactions) },
-    { label: "NDCG@10", number: true, cell: (run) => number(ordering(run)?.ndcg, 3) },
-    { label: "Recall@20", number: true, cell: (run) => percent(ordering(run)?.recall, 1) },
-    { label: "Coverage", number: true, cell: (run) => percent(ordering(run)?.coverage, 1) },
     { label: "Took", number: true, cell: (run) => span(run.duration_seconds) },
     { label: "Why, or a warning", cell: (run) => run.message ?? "" },
-    { label: "", cell: (run) => again(run) || "" },
   ];
 }

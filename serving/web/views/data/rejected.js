@@ -2,7 +2,7 @@
 
 import { Problem } from "../../api.js";
 import { card, el, fill, table } from "../../dom.js";
-import { ago, bytes, moment, number } from "../../format.js";
+import { ago, bytes, number } from "../../format.js";
 import { confirmed, keepNew, outcome, takesAdmin } from "../../loading.js";
 
 const SHOWN = 10;
@@ -16,7 +16,7 @@ export function rejected(api) {
   const reasons = keepNew(counted, (signal) => api.get("rejected/reasons", {}, { signal }), (root, found) => fill(root,
     found.all ? null : el("p", { class: "muted" }, `Of the newest ${number(found.counted)} that wait.`),
     table(reasonColumns(only, replay), found.reasons, { caption: "Why records were rejected", empty: "No rejected record waits." })),
-  { seconds: 10 });
+  { seconds: 10, ages: true });
   const page = keepNew(records, (signal) => api.get("rejected", { ...asked, n: SHOWN }, { signal }), (root, found) => fill(root,
     table(recordColumns(replay), found.records, { caption: "Rejected records", empty: "There is no such record." }),
     paging(found, turn)), { seconds: 10, ages: true });
@@ -58,7 +58,7 @@ const reasonColumns = (only, replay) => [
       return replay(`records of ${topic}: ${reason}${field ? ` ${field}` : ""}`, { topic, reason, ...(field ? { field } : {}) }, field);
     })) },
   { label: "Topic", cell: (one) => one.topic },
-  { label: "Last arrival", cell: (one) => moment(one.last_at) },
+  { label: "Last arrival", cell: (one) => ago(one.last_at) },
   { label: "What the contract says", cell: (one) => el("span", { class: "rule" }, one.rule) },
 ];
 
@@ -116,7 +116,7 @@ async function sendAgain(api, told, what, ask, field) {
     return true;
   } catch (problem) {
     if (!(problem instanceof Problem || problem instanceof SyntaxError)) throw problem;
-    told.bad(`Nothing was sent: ${problem.message}`);
+    told.bad(`It did not go through: ${problem.message}`);
     return false;
   }
 }
