@@ -29,7 +29,8 @@ SELECT floor(extract(epoch FROM a.committed_at) / $3)::bigint * $3 AS at,
  GROUP BY 1 ORDER BY 1
 """
 _ACTIVE: Final = """
-SELECT extract(epoch FROM minute)::bigint AS at, active_users, events FROM platform_minutes
+SELECT extract(epoch FROM minute)::bigint AS at, active_users AS active_listeners, events
+  FROM platform_minutes
  WHERE minute >= now() - $1 * interval '1 minute' AND minute < date_trunc('minute', now())
  ORDER BY minute
 """
@@ -51,8 +52,6 @@ async def history(
     counted = {row["at"]: row for row in await reader.rows(_COUNTED, topic, begin, step)}
     times = list(range(begin, math.floor(now / step) * step, step))  # the step in hand is not over
     seen = by_step(samples, step)
-    reach = min(minutes or _MOST_LISTENER_MINUTES, _MOST_LISTENER_MINUTES)
-    active = await reader.rows(_ACTIVE, reach)
     return {
         "step_seconds": step,
         "times": times,
@@ -62,10 +61,20 @@ async def history(
         "newest_seconds": [_mean(seen.get(at), lambda one: one.age) for at in times],
         "rejected": [counted[at]["rejected"] if at in counted else 0 for at in times],
         "batch_ms": [counted[at]["batch_ms"] if at in counted else None for at in times],
-        "minutes": {
-            "times": [row["at"] for row in active],
-            "active_listeners": [row["active_users"] for row in active],
-            "events": [row["events"] for row in active],
+        "minutes": await _by_minute(reader, now, minutes),
+    }
+
+
+async def _by_minute(reader: Reader, now: float, minutes: int | None) -> dict[str, list[int]]:
+    """Return the minutes that are over, from the first in which something happened."""
+    reach = min(minutes or _MOST_LISTENER_MINUTES, _MOST_LISTENER_MINUTES)
+    found = {row["at"]: row for row in await reader.rows(_ACTIVE, reach)}
+    times = list(range(min(found), math.floor(now / 60) * 60, 60)) if found else []
+    return {
+        "times": times,
+        **{
+            name: [found[at][name] if at in found else 0 for at in times]
+            for name in ("active_listeners", "events")
         },
     }
 

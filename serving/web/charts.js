@@ -14,7 +14,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
  * Lines over time in `root`, with axes, a legend that shows the values under the pointer, and a
  * summary for who cannot see them.
  *
- * `series` are `{label, area?, steps?, dash?, spans?}`, where `spans` draws over gaps. `unit` stands at the axis, `format` shows a value.
+ * `series` are `{label, area?, steps?, dash?}`. `unit` stands at the axis, `format` shows a value.
  * Returns `{set(times, ...values), end()}`: times in s since 1970, ascending; a value of null is a
  * gap.
  */
@@ -58,9 +58,9 @@ export function timeChart(root, { label, unit, series, height = HEIGHT, format =
     };
   }
 
-  function line({ label: name, area = false, steps = false, spans = false, dash = null }, stroke) {
+  function line({ label: name, area = false, steps = false, dash = null }, stroke) {
     return {
-      label: name, stroke, width: 1.75, dash, spanGaps: spans,
+      label: name, stroke, width: 1.75, dash, spanGaps: false,
       points: { show: true, size: 4, fill: stroke, filter: alone },
       fill: area ? `${stroke}22` : null,
       paths: steps ? uPlot.paths.stepped({ align: 1 }) : undefined,

@@ -48,7 +48,9 @@ export function about(seconds) {
 
 /** How long ago a moment was, given as ISO 8601. */
 export function ago(moment, now = Date.now()) {
-  return known(moment) ? `${about((now - Date.parse(moment)) / 1000)} ago` : NOTHING;
+  if (!known(moment)) return NOTHING;
+  const seconds = (now - Date.parse(moment)) / 1000;
+  return seconds < 1 ? "just now" : `${about(seconds)} ago`;
 }
 
 /** So many of something: 1 play, 2 plays. */

@@ -30,9 +30,10 @@ export function mount(root, api) {
       half(card("Waiting", { aside: el("span", { class: "muted" }, "while watched") }, charts.lag.root)),
       half(card("Time of a batch", {}, charts.batch.root)),
       half(card("Active listeners", { aside: el("span", { class: "muted" }, "last 3 h at most") }, charts.listeners.root)),
-      third(card("Where a batch spends its time", { aside: el("span", { class: "muted" }, "newest 20") }, phases)),
-      third(card("By country", { aside: el("span", { class: "muted" }, "last 15 min") }, countries)),
-      third(card("Newest batches", {}, batches))),
+      half(el("div", { class: "stack" },
+        card("Where a batch spends its time", { aside: el("span", { class: "muted" }, "mean of the newest 20") }, phases),
+        card("Newest batches", {}, batches))),
+      half(card("By country", { aside: el("span", { class: "muted" }, "events of the last 15 min") }, countries))),
   );
 
   function choose(button, minutes) {
@@ -71,7 +72,6 @@ export function mount(root, api) {
 }
 
 const half = (node) => { node.classList.add("half"); return node; };
-const third = (node) => { node.classList.add("third"); return node; };
 
 const BATCH_COLUMNS = [
   { label: "batch", cell: (one) => one.batch },
@@ -117,8 +117,8 @@ function makeCharts() {
   const made = {
     rate: timeChart(rate, { label: "Events a second", unit: "events/s", series: [{ label: "committed", area: true }, { label: "in", dash: [5, 4] }] }),
     lag: timeChart(lag, { label: "Events that wait in Kafka", unit: "events", series: [{ label: "waiting", area: true }] }),
-    batch: timeChart(batch, { label: "Mean time of a batch", unit: "ms", series: [{ label: "batch", spans: true }], format: (ms) => (ms === null ? "–" : `${number(ms)} ms`) }),
-    listeners: timeChart(listeners, { label: "Active listeners by the minute", unit: "listeners a minute", series: [{ label: "active", area: true, steps: true }] }),
+    batch: timeChart(batch, { label: "Mean time of a batch", unit: "ms", series: [{ label: "batch" }], format: (ms) => (ms === null ? "–" : `${number(ms)} ms`) }),
+    listeners: timeChart(listeners, { label: "Active listeners by the minute", unit: "listeners a minute", series: [{ label: "active", area: true }] }),
   };
   function set(told) {
     made.rate.set(told.times, told.committed_per_second, told.arriving_per_second);
