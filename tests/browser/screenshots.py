@@ -17,7 +17,6 @@ from tests.browser.chromium import chromium
 FOLDER: Final = PROJECT_ROOT / "docs" / "screenshots"
 WIDE: Final = ViewportSize(width=1280, height=960)
 PHONE: Final = ViewportSize(width=390, height=844)
-COLOURS: Final = 128
 SETTLED_MS: Final = 6_000
 
 
@@ -56,8 +55,11 @@ def take(
     page.locator(".view h1").wait_for()
     act(page)
     page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
     name = view + ("-dark" if dark else "") + ("-phone" if size == PHONE else "")
-    save(page.screenshot(full_page=True), FOLDER / f"{name}.png")
+    if size == PHONE:
+        page.locator("#recommended").evaluate("node => node.parentElement.scrollIntoView()")
+    save(page.screenshot(full_page=size != PHONE), FOLDER / f"{name}.png")
     context.close()
 
 
@@ -86,7 +88,8 @@ VIEWS: Final[dict[str, Callable[[Page], None]]] = {
 def save(picture: bytes, path: Path) -> None:
     """Keep a picture in few colours: it is of text and lines."""
     with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        few.save(path, optimize=True)
 
 
 if __name__ == "__main__":
