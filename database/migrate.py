@@ -31,6 +31,8 @@ def upgrade(url: str) -> None:
         with guard.cursor() as cursor:
             cursor.execute(sql.SQL(_LOCK))
         command.upgrade(config(url), "head")
+        with guard.cursor() as cursor:
+            cursor.execute("SELECT grant_roles()")  # new tables to the roles that there are
     finally:
         guard.close()
 

@@ -518,6 +518,11 @@ REJECTED_EVENTS = Table(
         "replayed_at", "When `encore rejected replay` sent it again; NULL: not yet", nullable=True
     ),
     _text("replayed_to", "Kafka partition/offset, in the same topic, where it was sent again"),
+    _time(
+        "erased_at",
+        "When key and value were erased, since they named a deleted user",
+        nullable=True,
+    ),
     CheckConstraint("(replayed_at IS NULL) = (replayed_to IS NULL)", name="replayed"),
     Index(None, "rejected_at"),
     Index(None, "reason"),
@@ -555,6 +560,40 @@ FEATURE_SETTINGS = Table(
     Column("value", Double, nullable=False, comment="Its value, in the unit of the setting"),
     comment="Settings that the stored features were built with: views read them, and the stream "
     "refuses others. One row a setting.",
+)
+
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the user's id"),
+    _text("user_id", "Who; NULL once all of it is erased"),
+    _text("topic_id", "Kafka's id of the events topic", nullable=False),
+    Column(
+        "until",
+        JSONB,
+        comment="Where each partition of the events ended when it was asked for: what is before "
+        "that is erased as it is counted; NULL once it is",
+    ),
+    Column(
+        "upto",
+        JSONB,
+        comment="Offset of each partition of the events before which the user's count for nobody",
+    ),
+    Column(
+        "requested_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="When the stream counted the deletion",
+    ),
+    _time("erased_at", "When all of it was erased", nullable=True),
+    CheckConstraint(
+        "(user_id IS NULL) = (erased_at IS NOT NULL) AND (user_id IS NULL) = (until IS NULL)",
+        name="open",
+    ),
+    Index("ix_erasures_open", "digest", postgresql_where=text("user_id IS NOT NULL")),
+    comment="Users who were deleted. What names them is gone; counts that name nobody stay. One "
+    "row a user.",
 )
 
 # --- the recommender --------------------------------------------------------------------------
@@ -608,6 +647,21 @@ PUBLISHED_RUN = Table(
     CheckConstraint("singleton = 1", name="singleton"),
     Index(None, "model_run_id"),
     comment="Which run readers see. One row.",
+)
+
+RUN_SWITCHES = Table(
+    "run_switches",
+    METADATA,
+    _time_key("switched_at", "When readers were switched"),
+    Column(
+        "model_run_id",
+        BigInteger,
+        autoincrement=False,
+        nullable=False,
+        comment="To which run, kept or not",
+    ),
+    comment="Which run readers saw when: each run that was published or taken back to. One row a "
+    "switch.",
 )
 
 RECOMMENDATIONS = Table(

@@ -35,6 +35,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "recommendations",
             "model_runs",
             "published_run",
+            "run_switches",
             "similar_items",
             "age_popularity",
             "model_artifacts",
@@ -51,7 +52,14 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "The stream's books",
-        ("stream_offsets", "ingest_audit", "rejected_events", "seen_events", "feature_settings"),
+        (
+            "stream_offsets",
+            "ingest_audit",
+            "rejected_events",
+            "seen_events",
+            "erasures",
+            "feature_settings",
+        ),
     ),
     ("The REST API", ("api_keys", "api_writes")),
 )

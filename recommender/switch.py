@@ -10,6 +10,8 @@ from recommender.runs import APPLICATION_NAME, published_run
 
 def show_readers(cursor: psycopg2.extensions.cursor, model_run_id: int) -> None:
     """Point readers at a run whose tables are attached, and close the one before."""
+    # Before workers are held off: a deletion may wait for one of them.
+    cursor.execute("SELECT leave_out_erased(%s)", (model_run_id,))
     hold_off_workers(cursor)
     cursor.execute("UPDATE model_runs SET status = 'superseded' WHERE status = 'published'")
     cursor.execute(
@@ -22,6 +24,11 @@ def show_readers(cursor: psycopg2.extensions.cursor, model_run_id: int) -> None:
         " duration_seconds = coalesce(duration_seconds,"
         " extract(epoch FROM clock_timestamp() - started_at))"
         " WHERE model_run_id = %s",
+        (model_run_id,),
+    )
+    cursor.execute(
+        "INSERT INTO run_switches (switched_at, model_run_id) SELECT published_at, model_run_id"
+        " FROM model_runs WHERE model_run_id = %s",
         (model_run_id,),
     )
     queue_newer_than(cursor, model_run_id)
