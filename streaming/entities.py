@@ -51,8 +51,12 @@ def _last(table: pa.Table, keys: Sequence[str], by: str) -> pa.Table:
     return table.take(pa.array(order[changes]))
 
 
-def user_targets() -> list[Target]:
-    """Return the tables that a user goes into."""
+def user_targets(erasing: Target) -> list[Target]:
+    """Return the tables that a user goes into; ``erasing`` takes those who are deleted.
+
+    They are deleted before: of one who is deleted and comes back in the same batch, nothing older
+    stays.
+    """
     changes = ", ".join(f"{name} = excluded.{name}" for name in _USER_COLUMNS[1:])
     columns = ", ".join(_USER_COLUMNS)
     upsert = (
@@ -60,13 +64,13 @@ def user_targets() -> list[Target]:
         f"ON CONFLICT (user_id) DO UPDATE SET {changes}"
     )
     return [
+        erasing,
         Scripted("users", _USER_COLUMNS, (upsert,), like="users"),
-        _deletion("user_deletions", "users", "user_id"),
     ]
 
 
 def user_deltas(accepted: pa.Table) -> Mapping[str, pa.Table]:
-    """Return the newest version of each user."""
+    """Return the newest version of each user, and everyone who was deleted meanwhile."""
     last = newest(accepted, "user_id")
     users = _announced(last)
     table = users.select(_USER_COLUMNS[:-2])
@@ -74,7 +78,7 @@ def user_deltas(accepted: pa.Table) -> Mapping[str, pa.Table]:
     table = table.set_column(born, "birth_year", table.column(born).cast(pa.int16()))
     table = table.append_column("registered_at", _instants(users, "registered_ts"))
     table = table.append_column("updated_at", _instants(users, "updated_ts"))
-    return {"users": table, "user_deletions": _deleted(last).select(["user_id"])}
+    return {"users": table, "user_deletions": _deleted(accepted).select(["user_id"])}
 
 
 def item_targets() -> list[Target]:

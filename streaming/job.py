@@ -88,7 +88,11 @@ def _count(
         opened.callback(spark.stop)
         _watch(spark, metrics, settings, opened)
         streams = []
-        for stream in (item_stream(topics), user_stream(topics), event_stream(topics, settings)):
+        for stream in (
+            item_stream(topics),
+            user_stream(topics, bootstrap),
+            event_stream(topics, settings),
+        ):
             streams.append(
                 RunningStream(
                     spark,

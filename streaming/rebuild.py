@@ -8,6 +8,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg2 import extensions
@@ -21,11 +22,14 @@ from encore.settings import Settings, load_settings
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
 from encore.topics import topic_ids, wait_for_kafka
 from streaming import shadow
+from streaming.erasing import FINISH, FORGET_IMPRESSIONS, read_erased
+from streaming.features.catalogue import FeatureDeltas, HalfLives
+from streaming.features.signal import SignalRules
 from streaming.job import check_database
 from streaming.metrics import Metrics
 from streaming.source import read_range
 from streaming.startup import oldest_offsets, thrown_away
-from streaming.stream import event_stream, event_targets
+from streaming.stream import EventDeltas, event_stream, event_targets
 from streaming.writer import BatchWriter
 
 log = get_logger("streaming")
@@ -67,11 +71,15 @@ def run(settings: Settings, topics: Topics, tables: Sequence[str]) -> list[shado
         _refuse_missing(bootstrap, topic, first)
         every = [target.name for target in event_targets(settings)]
         shadow.create(cursor, every)
+        erased = read_erased(cursor, topic_ids(bootstrap, [topic])[topic])
+        erasures = _erasures(cursor)
+    stream = event_stream(topics, settings)
+    features = FeatureDeltas(SignalRules.of(settings), HalfLives.of(settings), erased)
     spark = SparkSession.builder.appName("encore-rebuild").getOrCreate()
     with tempfile.TemporaryDirectory() as scratch:
         writer = BatchWriter(
             spark,
-            event_stream(topics, settings),
+            replace(stream, deltas=EventDeltas(features), last=FORGET_IMPRESSIONS),
             bootstrap=bootstrap,
             database=shadow.shadow_url(database),
             scratch=Path(scratch),
@@ -88,13 +96,24 @@ def run(settings: Settings, topics: Topics, tables: Sequence[str]) -> list[shado
                 _, now = _counted(cursor, topic, topic_id, lock=True)
                 log.info("exchanging", behind=sum(now.values()) - sum(until.values()))
                 counting.until(until, now)
+                if _erasures(cursor) != erasures:
+                    raise EncoreError(
+                        "a listener was deleted meanwhile, whom the new rows still know. Nothing "
+                        "was changed; start the rebuild again."
+                    )
                 swapped = [shadow.swap(cursor, table) for table in tables]
+                cursor.execute(FINISH, (topic, topic_id))
         finally:
             writer.close()
             with transaction(database) as cursor:
                 shadow.drop(cursor)
     spark.stop()
     return swapped
+
+
+def _erasures(cursor: extensions.cursor) -> object:
+    cursor.execute("SELECT count(*), max(requested_at), max(erased_at) FROM erasures")
+    return cursor.fetchall()
 
 
 class _Counting:

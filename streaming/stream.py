@@ -15,6 +15,7 @@ from encore.log import get_logger
 from encore.settings import Settings
 from streaming import entities
 from streaming.checkpoint import Checkpoint
+from streaming.erasing import FINISH, Erasing
 from streaming.event_rules import event_rules
 from streaming.features.catalogue import FeatureDeltas, HalfLives, feature_targets
 from streaming.features.outcomes import (
@@ -66,14 +67,14 @@ def event_stream(topics: Topics, settings: Settings) -> Stream:
         deltas=EventDeltas(FeatureDeltas(rules, half_lives)),
         sequel=Sequel(OUTCOMES, of=IMPRESSIONS, rows=Acts(rules)),
         horizon=timedelta(hours=settings.stream_duplicate_horizon_hours),
+        last=FINISH,
     )
 
 
-def user_stream(topics: Topics) -> Stream:
-    """Return the stream of users into the table of users."""
-    return _entity_stream(
-        topics.users, USER_FIELDS, "user_id", entities.user_targets(), entities.user_deltas
-    )
+def user_stream(topics: Topics, bootstrap: str) -> Stream:
+    """Return the stream of users into the table of users; who is deleted goes from all tables."""
+    targets = entities.user_targets(Erasing(bootstrap, topics.events))
+    return _entity_stream(topics.users, USER_FIELDS, "user_id", targets, entities.user_deltas)
 
 
 def item_stream(topics: Topics) -> Stream:

@@ -39,7 +39,10 @@ _RECORDS_A_TASK = 10_000
 
 @dataclass(frozen=True)
 class Stream:
-    """What is done with one topic: decode, drop repeats within ``horizon`` if given, add up."""
+    """What is done with one topic: decode, drop repeats within ``horizon`` if given, add up.
+
+    ``last`` is a statement at the end of every merge, given the topic's name and id.
+    """
 
     topic: str
     targets: Sequence[Target]
@@ -47,6 +50,7 @@ class Stream:
     deltas: Deltas
     horizon: timedelta | None
     sequel: Sequel | None = None
+    last: str | None = None
 
 
 @dataclass
@@ -95,6 +99,7 @@ class BatchWriter:
             [*stream.targets, rejected_target()],
             lock_timeout_ms=round(settings.stream_lock_timeout_seconds * 1000),
             hook=fault,
+            last=stream.last,
         )
         self._task = self._make_task(fault.in_tasks(scratch))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg2 import extensions
 
@@ -47,6 +47,9 @@ class Books:
     ``kept`` counts the rows of ``rejected_events`` by topic and partition; ``settings`` are those
     that the features were built with, each in the unit of its setting. ``reset`` names the topics
     that were made anew and counted on: their tables and audit hold what no topic has any more.
+    ``erased`` has, by the hex of a deleted user's digest, the offset of each partition of the
+    events before which what names the user is gone; ``erased_rejects`` are the places (topic,
+    partition, offset) of rejected records whose bytes are.
     """
 
     counted: Sequence[Counted]
@@ -54,6 +57,8 @@ class Books:
     audited: Mapping[str, Audited]
     settings: Mapping[str, float]
     reset: Sequence[str] = ()
+    erased: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    erased_rejects: Sequence[tuple[str, int, int]] = ()
 
     def of(self, topic: str) -> list[Counted]:
         """Return the partitions of a topic."""
@@ -94,7 +99,28 @@ def read_books(cursor: extensions.cursor) -> Books:
     settings = dict(cursor.fetchall())
     cursor.execute("SELECT DISTINCT topic FROM stream_offsets WHERE closed_at IS NOT NULL")
     reset = [row[0] for row in cursor.fetchall()]
-    return Books(counted, kept, _read_audit(cursor), settings, reset)
+    cursor.execute(
+        'SELECT topic, partition, "offset" FROM rejected_events WHERE erased_at IS NOT NULL'
+    )
+    rejects = cursor.fetchall()
+    audited, erased = _read_audit(cursor), _read_erased(cursor, counted)
+    return Books(counted, kept, audited, settings, reset, erased, rejects)
+
+
+def _read_erased(
+    cursor: extensions.cursor, counted: Sequence[Counted]
+) -> dict[str, dict[int, int]]:
+    """Return where each erasure ends; of one that is not done, that is all that is counted."""
+    cursor.execute(
+        "SELECT encode(digest, 'hex'), topic_id, CASE WHEN user_id IS NULL THEN upto END "
+        "FROM erasures"
+    )
+    return {
+        digest: {int(part): int(end) for part, end in upto.items()}
+        if upto is not None
+        else {one.partition: one.next_offset for one in counted if one.topic_id == topic_id}
+        for digest, topic_id, upto in cursor.fetchall()
+    }
 
 
 def _read_audit(cursor: extensions.cursor) -> dict[str, Audited]:

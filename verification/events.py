@@ -59,10 +59,16 @@ class JudgedEvents:
     fates: Mapping[int, Fates]
 
 
-def judge_events(records: DataFrame, settings: Settings, rules: Rules) -> JudgedEvents:
+def judge_events(
+    records: DataFrame,
+    settings: Settings,
+    rules: Rules,
+    erased: Mapping[str, Mapping[int, int]] | None = None,
+) -> JudgedEvents:
     """Check every record, leave out the repeats, and hold what remains.
 
-    ``records`` are those of the topic: key, value, partition, offset, arrived_at.
+    ``records`` are those of the topic: key, value, partition, offset, arrived_at. What remains has
+    ``erased``: whether its user was deleted since (see :class:`verification.books.Books`).
     """
     tolerance_ms = round(settings.stream_future_tolerance_minutes * 60_000)
     rules_of_types = event_rules(tolerance_ms)
@@ -75,14 +81,28 @@ def judge_events(records: DataFrame, settings: Settings, rules: Rules) -> Judged
     late_ms = round(settings.stream_late_after_minutes * 60_000)
     late = F.unix_millis("arrived_at") - F.col("event_ts") >= late_ms
     accepted = valid.join(dropped, ["partition", "offset"], "left_anti").withColumn("late", late)
-    counting = with_signal(accepted, rules, keep=("partition", "late")).persist(HELD)
+    marked = _with_erased(accepted, erased or {})
+    counting = with_signal(marked, rules, keep=("partition", "late", "erased")).persist(HELD)
     return JudgedEvents(
         counting=counting,
-        shown=with_signal(accepted.filter(OF_OUTCOMES), rules, keep=PLACED),
+        shown=with_signal(marked.filter(OF_OUTCOMES), rules, keep=(*PLACED, "erased")),
         rejected=checked.filter("reason IS NOT NULL").select(*_REJECTED),
         # This goes over all of them, so that they are held before two tables ask at a time.
         fates=_fates(checked, counting),
     )
+
+
+def _with_erased(accepted: DataFrame, erased: Mapping[str, Mapping[int, int]]) -> DataFrame:
+    rows = [(digest, part, end) for digest, ends in erased.items() for part, end in ends.items()]
+    if not rows:
+        return accepted.withColumn("erased", F.lit(False))
+    places = accepted.sparkSession.createDataFrame(
+        rows, "digest string, partition int, erased_upto long"
+    )
+    by_digest = accepted.withColumn("digest", F.sha2("user_id", 256))
+    joined = by_digest.join(F.broadcast(places), ["digest", "partition"], "left")
+    gone = F.coalesce(F.col("offset") < F.col("erased_upto"), F.lit(False))
+    return joined.withColumn("erased", gone)
 
 
 def _fates(checked: DataFrame, counting: DataFrame) -> dict[int, Fates]:

@@ -35,6 +35,14 @@ LISTENING = (
     "ms_played",
 )
 NEVER_FOLDED = float("-inf")
+# Their rows say who did something, and those of deleted users are gone.
+PERSONAL = (
+    "item_listeners",
+    "user_counts_day",
+    "user_item_affinity",
+    "session_counts",
+    "minute_users",
+)
 _ON_ITEMS = ("listen", "like", "unlike", "dislike", "playlist_add")
 _IN_SESSIONS = ("plays", "completes", "skips", "ms_played")
 _DIMENSIONS = ("country", "device", "level")

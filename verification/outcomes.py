@@ -31,13 +31,15 @@ _WHO: Final = ("partition", "user_id", "item_id")
 def expected_outcomes(shown: DataFrame, rules: Rules) -> DataFrame:
     """Count impressions, and the first play and the first like that belongs to each.
 
-    ``shown`` has impressions, plays and likes, with the columns of :data:`PLACED`.
+    ``shown`` has impressions, plays and likes, with the columns of :data:`PLACED`, and ``erased``:
+    an impression of a listener who was deleted since is not there any more for what they do later.
     """
     impressions = shown.filter("event_type = 'impression'").select(
         *_WHO,
         F.col("offset").alias("shown_offset"),
         F.col("event_at").alias("shown_at"),
         F.col("arrived_at").alias("shown_arrived_at"),
+        F.col("erased").alias("shown_erased"),
         F.date_trunc("hour", "event_at").alias("hour"),
         F.coalesce("model_run_id", F.lit(0)).alias("model_run_id"),
         F.coalesce("variant", F.lit("")).alias("variant"),
@@ -56,7 +58,7 @@ def expected_outcomes(shown: DataFrame, rules: Rules) -> DataFrame:
 def _credited(shown: DataFrame, impressions: DataFrame, rules: Rules) -> DataFrame:
     """Return the acts that count, each with the key of its impression."""
     acts = shown.filter("event_type <> 'impression'").select(
-        *_WHO, "offset", "event_at", "arrived_at", "event_type", *_OF_ACTS
+        *_WHO, "offset", "event_at", "arrived_at", "erased", "event_type", *_OF_ACTS
     )
     before_ms = _ms(F.col("event_at")) - _ms(F.col("shown_at"))
     arrived_ms = _ms(F.col("arrived_at")) - _ms(F.col("shown_arrived_at"))
@@ -64,7 +66,7 @@ def _credited(shown: DataFrame, impressions: DataFrame, rules: Rules) -> DataFra
     kept_ms = round((rules.outcome_window + rules.outcome_lateness).total_seconds() * 1000)
     could = (
         acts.join(impressions, list(_WHO), "inner")
-        .filter("shown_offset < offset")
+        .filter("shown_offset < offset AND (erased OR NOT shown_erased)")
         .filter((before_ms >= 0) & (before_ms < window_ms) & (arrived_ms <= kept_ms))
     )
     age = F.struct("shown_at", "shown_offset")

@@ -21,7 +21,7 @@ from verification.compare import Check, Finding, compare
 from verification.entities import JudgedEntities, judge_items, judge_users
 from verification.events import Fates, JudgedEvents, judge_events
 from verification.export import export_table
-from verification.features import Rules, features
+from verification.features import PERSONAL, Rules, features
 from verification.held import (
     Held,
     counted_topics,
@@ -139,7 +139,7 @@ class Recount:
             if topics.events not in wanted:
                 return None
             records = read_records(spark, bootstrap, topics.events, taken.counted(topics.events))
-            return judge_events(records, settings, taken.rules)
+            return judge_events(records, settings, taken.rules, taken.books.erased)
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             of_events = pool.submit(events)
@@ -169,8 +169,9 @@ class Recount:
         if self._events is None:
             return []
         counting, rules = self._events.counting, self._taken.rules
+        known = counting.filter("NOT erased")
         jobs = [
-            self._job(one.check, one.expected(counting))
+            self._job(one.check, one.expected(known if one.check.table in PERSONAL else counting))
             for one in features(rules)
             if one.check.table in self._tables
         ]
@@ -246,6 +247,9 @@ class Recount:
             for topic, one in self._entities.items()
             if not one.whole
         ]
+        if erased := self._taken.books.erased_rejects:
+            schema = "topic string, partition int, offset long"
+            unsure.append(self._spark.createDataFrame(list(erased), schema))
         return reduce(DataFrame.unionAll, unsure) if unsure else None
 
     def _fates(self) -> dict[tuple[str, int], Fates]:

@@ -1,14 +1,15 @@
 """Which deltas events have, and how each is merged into its table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pyarrow as pa
 
 from encore.settings import Settings
+from streaming.erasing import Erased, without
 from streaming.features import items, platform, users
-from streaming.features.signal import LISTENING, SignalRules, events_of
+from streaming.features.signal import LISTENING, Events, SignalRules, events_of
 from streaming.features.times import DAY_US, FIVE_MINUTES_US, HOUR_US
 from streaming.folding import KEPT, LISTENERS_BUCKET
 from streaming.sink.merge import (
@@ -55,28 +56,39 @@ class HalfLives:
 
 @dataclass(frozen=True, slots=True)
 class FeatureDeltas:
-    """Turns accepted events, as the columns of the contract, into the delta of each table."""
+    """Turns accepted events, as the columns of the contract, into the delta of each table.
+
+    Those of ``erased`` users count in tables that name nobody only.
+    """
 
     rules: SignalRules
     half_lives: HalfLives
+    erased: Erased = field(default_factory=dict)
 
     def __call__(self, accepted: pa.Table) -> Mapping[str, pa.Table]:
         """Return the rows for each feature table."""
         every = events_of(accepted, self.rules)
-        shown = every.kind.among("impression")
-        events = every.at(~shown) if shown.any() else every  # being shown something is no activity
+        events = _active(every)
+        named = without(accepted, self.erased)
+        personal = events if named is accepted else _active(events_of(named, self.rules))
         return {
             "item_counts_5m": items.item_counts(events, FIVE_MINUTES_US),
             "item_counts_hour": items.item_counts(events, HOUR_US),
             "item_counts_day": items.item_counts(events, DAY_US),
-            "item_listeners": items.item_listeners(events),
+            "item_listeners": items.item_listeners(personal),
             "item_trends": items.item_trends(events, self.half_lives.trend),
-            "user_counts_day": users.user_counts_day(events),
-            "user_item_affinity": users.user_item_affinity(events, self.half_lives.affinity),
-            "session_counts": users.session_counts(events),
+            "user_counts_day": users.user_counts_day(personal),
+            "user_item_affinity": users.user_item_affinity(personal, self.half_lives.affinity),
+            "session_counts": users.session_counts(personal),
             "platform_activity_minute": platform.platform_activity_minute(every),
-            "minute_users": platform.minute_users(events),
+            "minute_users": platform.minute_users(personal),
         }
+
+
+def _active(every: Events) -> Events:
+    """Leave out impressions: being shown something is no activity."""
+    shown = every.kind.among("impression")
+    return every.at(~shown) if shown.any() else every
 
 
 def feature_targets(half_lives: HalfLives) -> list[Target]:

@@ -97,7 +97,7 @@ class PostgresSink:
        that the batch was staged behind, another job counted meanwhile: roll back and end.
     3. Merge the staged rows of the attempts that Spark reported into the tables.
     4. Add the counts to ``stream_offsets`` and move its offsets to the end of the batch; write
-       the row of ``ingest_audit``.
+       the row of ``ingest_audit``; run the statement that is to be the last, if any.
     5. Commit. The side is emptied before it is used again.
 
     A crash before 5 leaves nothing but staged rows, which the next start drops. A crash after it
@@ -115,8 +115,11 @@ class PostgresSink:
         *,
         lock_timeout_ms: int,
         hook: Hook,
+        last: str | None = None,
     ) -> None:
         """Take the database, the topic, the tables, and what is called at each step (for tests).
+
+        ``last`` is a statement at the end of every merge, given the topic's name and id.
 
         A statement that waits longer than ``lock_timeout_ms`` for a lock gives up, and the batch
         is tried again: somebody's LOCK TABLE or VACUUM FULL must not hang the stream unseen.
@@ -129,6 +132,7 @@ class PostgresSink:
         self._sides = (Staging(url, f"{run}a", targets), Staging(url, f"{run}b", targets))
         self._lock_timeout_ms = lock_timeout_ms
         self.reach = hook
+        self._last = last
         self._connection: Any = None
         self._next_look = 0.0
 
@@ -207,6 +211,8 @@ class PostgresSink:
             audit = Audit(self._run_id, spark_batch, watch.phases_ms)
             record_advances(cursor, self._topic, self._topic_id, steps)
             record_audit(cursor, self._topic, steps, audit)
+            if self._last is not None:
+                cursor.execute(self._last, (self._topic, self._topic_id))
             state = self._look_at_state(cursor)
         watch.lap("commit")
         self.reach("after-commit")

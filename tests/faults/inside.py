@@ -20,6 +20,7 @@ from encore.settings import load_settings
 from encore.topics import MAX_MESSAGE_BYTES, ensure_topics
 from streaming.metrics import Metrics
 from streaming.stream import RunningStream, event_stream
+from streaming.writer import Stream
 from tests.faults.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ class Inside:
         settings = load_settings(kafka_topic_prefix=self._prefix)
         ensure_topics(self.pipeline.kafka, self.pipeline.topics, settings)
 
-    def send(self, messages: Iterable[Message]) -> int:
-        """Send records to the topic of events in their order; return how many."""
+    def send(self, messages: Iterable[Message], topic: str | None = None) -> int:
+        """Send records to a topic, that of events, in their order; return how many."""
         producer = KafkaProducer(
             bootstrap_servers=self.pipeline.kafka,
             acks="all",
@@ -112,7 +113,7 @@ class Inside:
         with closing(producer):
             futures = [
                 producer.send(
-                    self.pipeline.topics.events,
+                    topic or self.pipeline.topics.events,
                     value=one.value,
                     key=one.key,
                     partition=one.partition,
@@ -126,8 +127,10 @@ class Inside:
         return len(futures)
 
     @contextmanager
-    def streaming(self, *, available_now: bool = False, **settings: Any) -> Iterator[Running]:
-        """Run the stream of events beside the test; close it at the end."""
+    def streaming(
+        self, *, available_now: bool = False, stream: Stream | None = None, **settings: Any
+    ) -> Iterator[Running]:
+        """Run a stream, that of events, beside the test; close it at the end."""
         chosen: dict[str, Any] = {
             "kafka_topic_prefix": self._prefix,
             "stream_max_offsets_per_trigger": 1000,
@@ -137,9 +140,9 @@ class Inside:
         }
         loaded, metrics = load_settings(**chosen), Metrics()
         with capture_logs() as logged:
-            stream = RunningStream(
+            running = RunningStream(
                 self.spark,
-                event_stream(self.pipeline.topics, loaded),
+                stream or event_stream(self.pipeline.topics, loaded),
                 bootstrap=self.pipeline.kafka,
                 database=self.pipeline.database,
                 scratch=self.pipeline.folder / "checkpoints",
@@ -147,10 +150,10 @@ class Inside:
                 metrics=metrics,
             )
             try:
-                stream.start(available_now=available_now)
-                yield Running(stream, metrics, logged)
+                running.start(available_now=available_now)
+                yield Running(running, metrics, logged)
             finally:
-                stream.close()
+                running.close()
 
     def count_all(self, **settings: Any) -> None:
         """Run the stream to the end of what is in Kafka."""

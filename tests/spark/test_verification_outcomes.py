@@ -19,7 +19,7 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SCHEMA = (
     "partition int, offset long, event_type string, item_id string, event_at timestamp, "
     "arrived_at timestamp, position long, model_run_id long, variant string, "
-    "plays int, completes int, skips int, likes int, user_id string, source string"
+    "plays int, completes int, skips int, likes int, user_id string, source string, erased boolean"
 )
 SHOWN, PLAY, SKIP, LIKE = (
     ("impression", 0, 0, 0, 0), ("listen", 1, 1, 0, 0), ("listen", 1, 0, 1, 0), ("like", 0, 0, 0, 1)
@@ -35,13 +35,14 @@ def row(
     item: str = "t1",
     late: float = 0,
     partition: int = 0,
+    erased: bool = False,
 ) -> tuple[object, ...]:
     """Return an event so many minutes after noon, which arrives so many minutes later."""
     at = NOON + timedelta(minutes=minutes)
     position, run = (1, 7) if kind is SHOWN else (None, None)
     arrived = at + timedelta(minutes=late)
     return (partition, offset, kind[0], item, at, arrived, position, run, None, *kind[1:],
-            "u1", "personal")  # fmt: skip
+            "u1", "personal", erased)  # fmt: skip
 
 
 def test_the_first_play_and_like_that_belong_to_an_impression_count_for_it(
@@ -61,13 +62,16 @@ def test_the_first_play_and_like_that_belong_to_an_impression_count_for_it(
         row(10, PLAY, 62, item="t2"),  # in another partition
         row(11, SHOWN, 0, item="t3"),
         row(12, PLAY, 0, item="t3", late=181),  # arrives too late
+        row(13, SHOWN, 0, item="t4", erased=True),
+        row(14, PLAY, 1, item="t4", erased=True),
+        row(15, LIKE, 2, item="t4"),  # after the listener was deleted, and the impression with them
     ]
     expected = expected_outcomes(spark.createDataFrame(rows, SCHEMA), RULES)
     found = {(one.hour, one.model_run_id, one.variant, one.position): one[5:] for one in
              expected.collect()}  # fmt: skip
     one_o_clock = NOON + HOUR
     assert {(key[0].astimezone(UTC), *key[1:]): tuple(counts) for key, counts in found.items()} == {
-        (NOON, 7, "", 1): (2, 1, 0, 1, 0),
+        (NOON, 7, "", 1): (3, 2, 1, 1, 0),
         (one_o_clock, 7, "", 1): (2, 0, 0, 0, 1),
     }
 

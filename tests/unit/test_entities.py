@@ -60,9 +60,9 @@ def test_the_last_version_is_the_one_behind_in_its_partition_whatever_the_clocks
     assert [row["level"] for row in found] == ["paid"]
 
 
-def test_a_record_without_a_value_deletes() -> None:
+def test_a_record_without_a_value_deletes_even_who_comes_back_at_once() -> None:
     deltas = user_deltas(users(user("u1"), ("u1", None), ("u2", None), user("u2")))
-    assert deltas["user_deletions"].to_pylist() == [{"user_id": "u1"}]
+    assert deltas["user_deletions"].to_pylist() == [{"user_id": "u1"}, {"user_id": "u2"}]
     assert [row["user_id"] for row in deltas["users"].to_pylist()] == ["u2"]
 
 

@@ -472,3 +472,20 @@ def test_what_was_shown_is_no_activity_of_anybody() -> None:
     found = deltas(accepted(event("impression", at(1), session_id="s1"), event("login", at(1))))
     counted = {name: table.num_rows for name, table in found.items() if table.num_rows}
     assert counted == {"user_counts_day": 1, "minute_users": 1, "platform_activity_minute": 2}
+
+
+def test_events_of_deleted_users_count_where_nobody_is_named_only() -> None:
+    rows = [
+        event("listen", at(9), user="erin", ms_played=200_000),
+        event("listen", at(9, 1), user="ada", ms_played=200_000),
+        event("listen", at(9, 2), user="erin", ms_played=200_000),
+    ]
+    accepted = pa.Table.from_pylist(rows, COLUMNS)
+    accepted = accepted.append_column("partition", pa.array([3, 3, 3], pa.int32()))
+    accepted = accepted.append_column("offset", pa.array([7, 8, 9], pa.int64()))
+    # SHA-256 of "erin", whose events before offset 9 of partition 3 are gone
+    digest = "7cbccb0c4caadf9fcdb51ee457a828cc72a45879831b5b978ae2e2cefc449705"
+    deltas = FeatureDeltas(RULES, HalfLives(HOUR, HOUR), {digest: {3: 9}})(accepted)
+    assert [row["plays"] for row in deltas["item_counts_day"].to_pylist()] == [3]
+    by_user = {row["user_id"]: row["plays"] for row in deltas["user_counts_day"].to_pylist()}
+    assert by_user == {"ada": 1, "erin": 1}
