@@ -37,6 +37,7 @@ from serving.routes import (
     impressions,
     items,
     journal,
+    listeners,
     music,
     now,
     recommend,
@@ -60,8 +61,8 @@ Every call but those of health needs a key (`encore keys make`): as `X-API-Key`,
 token. Errors are problem details (RFC 9457). With 429 and 503 comes `Retry-After`, in s.
 """
 _PARTS: Final = (
-    scored, recommend, items, users, search, writing, impressions, tracing, now, music, runs,
-    experiments, data, rejected, journal, health,
+    scored, recommend, items, users, listeners, search, writing, impressions, tracing, now, music,
+    runs, experiments, data, rejected, journal, health,
 )  # fmt: skip
 _MEANING: Final = {
     400: "A parameter is not as declared: which one",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 keys_app = typer.Typer(no_args_is_help=True)
+users_app = typer.Typer(no_args_is_help=True)
 app.add_typer(keys_app, name="keys", help="Keys of the API: make, list, revoke.")
+app.add_typer(users_app, name="users", help="Listeners: delete.")
 
 experiments_app = typer.Typer(no_args_is_help=True)
 app.add_typer(experiments_app, name="experiment", help="Experiments: make, list, results, stop.")
@@ -168,6 +170,32 @@ def stop_experiment(name: Annotated[str, typer.Argument(help="Which experiment."
     with _database() as cursor:
         stop(cursor, name)
     typer.echo(f"experiment {name} is stopped")
+
+
+@users_app.command("delete")
+def delete_user(
+    user_id: Annotated[str, typer.Argument(help="Whom to delete, with all that names them.")],
+) -> None:
+    """Send the deletion of a listener to Kafka; the stream carries it out."""
+    import asyncio
+
+    from encore.errors import UsageError
+    from encore.events import MAX_ID_LENGTH
+    from encore.settings import settings
+    from serving.problems import ProblemError
+    from serving.writer import Writer
+
+    if not 0 < len(user_id) <= MAX_ID_LENGTH or "\0" in user_id:
+        raise UsageError(f"an id has 1 to {MAX_ID_LENGTH} characters, and no NUL")
+    current = settings()
+    writer = Writer(kafka_bootstrap_servers(), current)
+    try:
+        asyncio.run(writer.deliver(current.topics.users, [(user_id.encode(), None)]))
+    except ProblemError as error:
+        raise EncoreError(f"{error.detail} Start Kafka with `encore up kafka`.") from None
+    finally:
+        writer.close()
+    typer.echo(f"the deletion of {user_id} is in Kafka; `encore stream` carries it out")
 
 
 @contextmanager

@@ -70,9 +70,8 @@ class Gate:
         state = scope["state"]
         if state.get("writes"):
             records = state.get("records", 0)
-            self._journal.note(
-                state["caller"].key_id, scope["method"], scope["path"], status, records
-            )
+            path = state.get("path", scope["path"])
+            self._journal.note(state["caller"].key_id, scope["method"], path, status, records)
 
 
 def _route(scope: Scope) -> str:

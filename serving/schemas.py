@@ -162,6 +162,19 @@ class Recommendations(BaseModel):
     )
     recommendations: list[Recommended]
     next: str | None = Field(description="`cursor` of the next page; null on the last")
+    as_of: datetime | None = Field(None, description="The moment that was asked for, if any")
+    certain: bool | None = Field(
+        None,
+        description="With `as_of`: whether it is the very list. Not so where `encore live` has "
+        "made a newer one since, as nobody knows whether it made one before.",
+    )
+
+
+class Deleted(BaseModel):
+    """That a listener is on the way out."""
+
+    user_id: str
+    digest: str = Field(description="SHA-256 of the id, by which `erasures` knows it")
 
 
 class ItemPage(BaseModel):

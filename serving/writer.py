@@ -48,8 +48,10 @@ class Writer:
         self._sender: _Sender | None = None
         self._waiting = 0
 
-    async def deliver(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> Place:
+    async def deliver(self, topic: str, records: Sequence[tuple[bytes, bytes | None]]) -> Place:
         """Send records, key and value; return where the last one is, when all are acknowledged.
+
+        One without a value deletes what its key names.
 
         Raises:
             ProblemError: Kafka is away, does not take one of them in time, or too much waits.
@@ -124,7 +126,7 @@ class _Sender:
         self._thread.start()
 
     async def send(
-        self, topic: str, records: Sequence[tuple[bytes, bytes]]
+        self, topic: str, records: Sequence[tuple[bytes, bytes | None]]
     ) -> KafkaError | Message:
         """Return when Kafka has told of every record: the last one if it has them all.
 

@@ -30,7 +30,7 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
-_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     413: _problem("The body is larger than SERVE_MAX_REQUEST_BYTES"),
     415: _problem("The body is neither JSON nor NDJSON"),
     422: _problem("No record keeps the contract: what is wrong with each"),
@@ -49,7 +49,7 @@ _EventId = Annotated[
     "/events",
     status_code=HTTPStatus.ACCEPTED,
     response_model=Accepted,
-    responses=_RESPONSES,
+    responses=RESPONSES,
     openapi_extra=EVENT_BODY,
 )
 async def events(request: Request) -> Response:
@@ -65,7 +65,7 @@ async def events(request: Request) -> Response:
     "/items",
     status_code=HTTPStatus.ACCEPTED,
     response_model=Accepted,
-    responses=_RESPONSES,
+    responses=RESPONSES,
     openapi_extra=ITEM_BODY,
 )
 async def items(request: Request) -> Response:
@@ -77,7 +77,7 @@ async def items(request: Request) -> Response:
     "/users",
     status_code=HTTPStatus.ACCEPTED,
     response_model=Accepted,
-    responses=_RESPONSES,
+    responses=RESPONSES,
     openapi_extra=USER_BODY,
 )
 async def users(request: Request) -> Response:

@@ -29,6 +29,11 @@ include-path-regex = "/(events|items|users)$"
 checks.negative_data_rejection.enabled = false
 
 [[operations]]
+include-method = "PUT"
+include-path-regex = "/users/.user.$"
+checks.negative_data_rejection.enabled = false
+
+[[operations]]
 include-path-regex = "/recommend/(session|group)$"
 checks.allow_header_conformance.enabled = false
 """
