@@ -112,6 +112,17 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Password of POSTGRES_USER. Empty: the local stack makes one of its own.",
     )
+    postgres_stream_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of the role encore_stream, which `encore roles` makes. Empty: it "
+        "makes none.",
+    )
+    postgres_train_password: SecretStr = Field(
+        SecretStr(""), description="Password of the role encore_train. Empty: none is made."
+    )
+    postgres_serve_password: SecretStr = Field(
+        SecretStr(""), description="Password of the role encore_serve. Empty: none is made."
+    )
     postgres_db: str = Field("music_db", description="Database of the music domain.")
 
     # --- topics ---------------------------------------------------------------------------
