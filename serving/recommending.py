@@ -90,7 +90,7 @@ async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
     """
     rows = await _rows(reader, ask)
     head = rows[0]
-    left = _unseen(_capped(rows, ask), ask)
+    left = unseen(capped(rows, ask), ask)
     first = len(ask.shown) + ask.offset
     page = left[ask.offset : ask.offset + ask.n]
     shown = [*ask.shown, *(row["item_id"] for row in left[: ask.offset + ask.n])]
@@ -107,7 +107,7 @@ async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
         "made_at": live_at or head["published_at"],
         "variant": ask.variant,
         "recommendations": [
-            _entry(row, rank, head["model_run_id"]) for rank, row in enumerate(page, first + 1)
+            entry(row, rank, head["model_run_id"]) for rank, row in enumerate(page, first + 1)
         ],
         "next": to_cursor(shown) if more else None,
     }
@@ -122,12 +122,12 @@ async def _rows(reader: Reader, ask: Ask) -> Sequence[asyncpg.Record]:
             _LIST, ask.user_id, size, ask.genre, list(ask.exclude), not ask.exclude_known, ask.run
         )
         ended = len(rows) < size or size >= _DEPTH
-        if ended or len(_unseen(_capped(rows, ask), ask)) > ask.offset + ask.n:
+        if ended or len(unseen(capped(rows, ask), ask)) > ask.offset + ask.n:
             return rows
         size = min(2 * size, _DEPTH)
 
 
-def _capped(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
+def capped(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
     """Keep the first of each artist and main genre; of neither there may be any number."""
     artists: Counter[str | None] = Counter()
     genres: Counter[str | None] = Counter()
@@ -148,12 +148,14 @@ def _capped(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
     return kept
 
 
-def _unseen(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
+def unseen(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
+    """Leave out what the pages before showed."""
     shown = set(ask.shown)
     return [row for row in rows if row["item_id"] not in shown]
 
 
-def _entry(row: asyncpg.Record, rank: int, run: int | None) -> dict[str, Any]:
+def entry(row: asyncpg.Record, rank: int, run: int | None) -> dict[str, Any]:
+    """Return a row as an entry of a list."""
     return {
         "rank": rank,
         "score": row["score"],

@@ -1,9 +1,10 @@
 """Recommendations from PostgreSQL."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from encore.events import MAX_ID_LENGTH
@@ -12,12 +13,15 @@ from serving.impressions import Shown, impression_events
 from serving.keys import Role
 from serving.parameters import MOST, Count, Genre, UserId
 from serving.parts import Parts, parts_of
+from serving.past import past_recommendations
 from serving.problems import bad_request
 from serving.ready import keep
 from serving.recommending import Ask, of_cursor, recommendations
 from serving.rendering import answer
 from serving.routes.writing import deliver, now_ms
 from serving.schemas import Recommendations
+
+_OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 router = APIRouter(tags=["recommendations"], dependencies=[READS])
 
@@ -55,6 +59,14 @@ async def recommend(
     max_per_genre: Annotated[
         int, Query(description="Most items of one main genre. 0: any number.", ge=0, le=MOST)
     ] = 0,
+    as_of: Annotated[
+        AwareDatetime | None,
+        Query(
+            description="The list as it was shown at this moment (ISO 8601 with its offset from "
+            "UTC), as far as it is known: without what was filled up.",
+            examples=["2026-05-01T12:00:00Z"],
+        ),
+    ] = None,
     write_back: Annotated[
         bool,
         Query(
@@ -66,6 +78,10 @@ async def recommend(
     """Say what to recommend to a listener, known or not: as `recommendations_for` in SQL."""
     if write_back:
         require(request, Role.WRITE)
+    if as_of is not None and not _OLDEST <= as_of <= datetime.now(UTC):
+        raise bad_request("as_of", "lies in the future, or before 1970")
+    if as_of is not None and write_back:
+        raise bad_request("as_of", "what is asked for by it was not shown now: no write_back")
     if cursor is not None and offset:
         raise bad_request("offset", "does not go with a cursor")
     ask = Ask(
@@ -80,6 +96,8 @@ async def recommend(
         of_cursor(cursor) if cursor is not None else (),
     )
     parts = parts_of(request)
+    if as_of is not None:
+        return answer(await past_recommendations(parts.reader, ask, as_of))
     variant = await parts.published.variant(user)
     told = await recommendations(parts.reader, ask.shown_as(variant))
     if write_back:
