@@ -143,7 +143,7 @@ def test_what_counts_does_not_depend_on_where_batches_end(
         cursor.execute(
             "SELECT click_through FROM click_through ORDER BY hour, model_run_id, position"
         )
-        assert cursor.fetchall() == [(0.0,), (1.0,), (1.0,), (1.0,)]
+        assert cursor.fetchall() == [(1.0,), (0.0,), (1.0,), (1.0,)]
 
 
 def test_the_window_is_open_at_its_far_end_and_what_comes_too_late_counts_for_nothing(
