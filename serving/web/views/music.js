@@ -70,7 +70,7 @@ function charts(api) {
       caption: `Most played in the last ${found.span}, against ${BEFORE[found.span]}`,
       empty: `Nothing${found.genre ? ` of ${found.genre}` : ""} was played in the last ${found.span}.`,
     }));
-  }, { seconds: 10 });
+  }, { seconds: 30 });
   const select = el("select", { "aria-label": "Genre", onchange: () => ask("genre", select.value) }, el("option", { value: "" }, "All genres"));
   const ask = (name, value) => {
     asked[name] = value;
