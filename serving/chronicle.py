@@ -12,7 +12,7 @@ from typing import Any, Final
 from serving.pulse import Sample
 from serving.reader import Reader
 
-_POINTS: Final = 240
+_POINTS: Final = 90
 _STEPS: Final = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
 _MOST_LISTENER_MINUTES: Final = 180
 
@@ -39,7 +39,7 @@ SELECT extract(epoch FROM minute)::bigint AS at, active_users AS active_listener
 async def history(
     reader: Reader, samples: Iterable[Sample], topic: str, minutes: int | None
 ) -> dict[str, Any]:
-    """Return the last minutes, or all since the first batch, in at most a few hundred steps.
+    """Return the last minutes, or all since the first batch, in at most a hundred steps.
 
     Raises:
         ProblemError: PostgreSQL is away.

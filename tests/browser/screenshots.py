@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from encore.paths import PROJECT_ROOT
 from encore.settings import settings
@@ -66,6 +66,7 @@ def take(
 def settle(page: Page) -> None:
     """Wait for the first numbers and charts."""
     page.wait_for_timeout(SETTLED_MS)
+    expect(page.get_by_text("Loading")).to_have_count(0, timeout=60_000)
 
 
 def like(page: Page) -> None:

@@ -46,7 +46,7 @@ export function recommended(api, userId, act) {
       "li", { "data-item": item.item_id, class: before && !before.has(item.item_id) ? "new" : null },
       el("span", { class: "rank", "aria-label": `Rank ${one.rank}` }, one.rank),
       el("span", { class: "what" },
-        el("span", { class: "name" }, item.title ?? item.item_id, movement(one, before)),
+        el("span", { class: "entry" }, item.title ?? item.item_id, movement(one, before)),
         el("span", { class: "by" }, [item.artist, item.genres[0]].filter(Boolean).join(" · ")),
         el("span", { class: "why" }, el("span", { class: "tag" }, one.source), " ", one.reason === one.source ? "" : one.reason)),
       act.buttons(item),
