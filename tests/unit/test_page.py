@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import tomllib
 from functools import cache
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from encore.paths import PROJECT_ROOT
 from encore.settings import load_settings
 from serving.app import create_app
 from serving.page import FILES
@@ -52,6 +54,13 @@ def test_whatever_the_page_names_is_there() -> None:
     ]
     assert len(imports) > 8
     assert [one for one in imports if not one.is_file()] == []
+
+
+def test_all_of_the_page_is_in_the_distribution() -> None:
+    declared = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = declared["tool"]["setuptools"]["package-data"]["serving"]
+    packed = {one for pattern in patterns for one in FILES.parent.glob(pattern) if one.is_file()}
+    assert packed == {one for one in FILES.rglob("*") if one.is_file()}
 
 
 def test_the_page_names_no_other_place() -> None:
