@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from encore.log import get_logger
 from serving.experiments import RUNNING, Variant, assigned, of_rows
 from serving.problems import ProblemError
 from serving.reader import Reader
+
+log = get_logger("serving")
 
 _SECONDS: Final = 1.0
 # A run that readers are taken back to is not what it was before: when it was published tells.
@@ -53,8 +56,12 @@ class Published:
 
     async def _look_on(self) -> None:
         while True:
-            with suppress(ProblemError):
+            try:
                 await self._look()
+            except ProblemError:
+                pass  # the reader has said so
+            except Exception:
+                log.exception("the published run could not be looked up")
             await asyncio.sleep(_SECONDS)
 
     async def _look(self) -> None:
