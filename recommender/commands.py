@@ -113,11 +113,11 @@ def rollback(
     ] = None,
 ) -> None:
     """Show readers an older run again, at once and as it was."""
-    from recommender.runs import only_one_training
+    from recommender.runs import no_training
     from recommender.switch import roll_back
 
     url = database_url()
-    with only_one_training(url):
+    with no_training(url):
         old, new = roll_back(url, run)
     typer.echo(f"run {old} is superseded; readers see run {new} again")
 

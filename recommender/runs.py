@@ -38,6 +38,21 @@ def only_one_training(url: str) -> Iterator[None]:
     Raises:
         EncoreError: another training holds the database.
     """
+    with no_training(url) as cursor:
+        cursor.execute(
+            "UPDATE model_runs SET status = 'failed', message = 'ended without finishing'"
+            " WHERE status = 'running'"
+        )
+        yield
+
+
+@contextmanager
+def no_training(url: str) -> Iterator[psycopg2.extensions.cursor]:
+    """Keep trainings away from a database; yield a cursor of the session that does.
+
+    Raises:
+        EncoreError: a training holds the database.
+    """
     connection = connect(url, application_name=APPLICATION_NAME)
     connection.autocommit = True
     try:
@@ -48,11 +63,7 @@ def only_one_training(url: str) -> Iterator[None]:
                     "another training is running on this database. Wait for it to end: "
                     "`encore runs` shows it."
                 )
-            cursor.execute(
-                "UPDATE model_runs SET status = 'failed', message = 'ended without finishing'"
-                " WHERE status = 'running'"
-            )
-        yield
+            yield cursor
     finally:
         connection.close()
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from recommender.metrics import COVERAGE, NDCG, RECALL
 from recommender.quality import ALS, BLEND, HIGH, LOW, POPULARITY
-from recommender.runs import only_one_training
+from recommender.runs import no_training
 from recommender.switch import roll_back
 from serving.access import ADMINISTERS, READS
 from serving.administering import CONFLICT, administer
@@ -132,5 +132,5 @@ async def rollback(
 
 
 def _roll_back(url: str, run: int | None) -> tuple[int, int]:
-    with only_one_training(url):
+    with no_training(url):
         return roll_back(url, run)

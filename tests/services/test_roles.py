@@ -124,6 +124,32 @@ def test_the_api_works_under_its_role(url: str) -> None:
     ]
 
 
+def test_an_administrator_of_the_api_may_roll_back_and_replay_under_its_role(url: str) -> None:
+    ((run,),) = execute(
+        url,
+        "INSERT INTO model_runs (algorithm, status, parameters, published_at)"
+        " VALUES ('als', 'superseded', '{}', '2026-01-01') RETURNING model_run_id",
+    )
+    execute(
+        url,
+        'INSERT INTO rejected_events (topic, topic_id, partition, "offset", reason, raw,'
+        " arrived_at) VALUES ('music.events', 'id-1', 0, 7, 'missing', '{}', now())",
+    )
+    ask = {"places": ["music.events/0/7"], "dry_run": True}
+    with serving(acting_as(url, "encore_serve"), keys=make_keys(url)) as api:
+        admin = api.headers(Role.ADMIN)
+        gone = api.client.post(f"/api/v1/models/rollback?run={run}", headers=admin)
+        assert gone.json()["model_run_id"] == run, gone.text
+        before = gone.json()["before"]
+        back = api.client.post(f"/api/v1/models/rollback?run={before}", headers=admin)
+        assert back.json() == {"model_run_id": before, "before": run}
+        rehearsed = api.client.post("/api/v1/rejected/replay", json=ask, headers=admin)
+        assert rehearsed.json()["would_send"] == 1, rehearsed.text
+    for table in ("run_switches", "rejected_events"):
+        execute(url, f"DELETE FROM {table}")
+    execute(url, "DELETE FROM model_runs WHERE model_run_id = %s", run)
+
+
 def test_training_and_live_lists_work_under_their_role(url: str) -> None:
     own = acting_as(url, "encore_train")
     register_someone(own)
