@@ -19,6 +19,7 @@ MAY_BE_EMPTY: Final = frozenset(
         "recommendation_outcomes",
         "click_through",
         "click_through_drift",
+        "erasures",
         "experiments",
         "experiment_variants",
         "experiment_results",
