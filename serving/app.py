@@ -17,6 +17,7 @@ from encore.settings import Settings
 from serving import asks, page
 from serving.access import Access
 from serving.cache import Cache
+from serving.cards import Cards
 from serving.contract import event_intake, item_intake, user_intake
 from serving.gate import Gate
 from serving.health import Health
@@ -147,6 +148,7 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
         database_url=database_url,
         kafka=kafka,
         reader=reader,
+        cards=Cards(reader, seconds),
         access=Access(reader, limiter, settings.serve_key_seconds),
         measures=measures,
         health=Health(reader, kafka, cache),

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from encore.settings import Settings
 from serving.access import Access
 from serving.cache import Cache
+from serving.cards import Cards
 from serving.contract import Intake
 from serving.health import Health
 from serving.journal import Journal
@@ -27,6 +28,7 @@ class Parts:
     database_url: str = field(repr=False)
     kafka: str
     reader: Reader
+    cards: Cards
     access: Access
     measures: Measures
     health: Health

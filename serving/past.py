@@ -9,15 +9,15 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from serving.cards import Cards
+from serving.entries import entries_of
 from serving.problems import ProblemError
 from serving.reader import Reader
-from serving.recommending import Ask, capped, entry, to_cursor, unseen
-from serving.rendering import ITEM_COLUMNS, ITEM_JOINS
+from serving.recommending import Ask, allowed, paged
 
-_LIST: Final = f"""
+_LIST: Final = """
 SELECT s.model_run_id AS run, m.model_run_id, s.switched_at, m.algorithm, m.data_to,
-       l.made_at AS live_at, l.counts AS live, r.rank, r.item_id, r.score, r.source, r.reason,
-       r.title, r.artist_id, r.artist, r.album_id, r.album, r.duration_ms, r.released_at, r.genres
+       l.made_at AS live_at, l.counts AS live, r.*
   FROM (SELECT 1) AS always
   LEFT JOIN LATERAL (SELECT w.model_run_id, w.switched_at FROM run_switches AS w
                       WHERE w.switched_at <= $2
@@ -25,8 +25,11 @@ SELECT s.model_run_id AS run, m.model_run_id, s.switched_at, m.algorithm, m.data
   LEFT JOIN model_runs AS m USING (model_run_id)
   LEFT JOIN LATERAL (SELECT n.*, n.model_run_id = s.model_run_id AND n.made_at <= $2 AS counts
                        FROM live_recommendations AS n WHERE n.user_id = $1) AS l ON true
-  LEFT JOIN LATERAL (
-    SELECT e.*, {ITEM_COLUMNS}
+ CROSS JOIN LATERAL (
+    SELECT array_agg(e.item_id ORDER BY e.rank) AS item_ids,
+           array_agg(e.score ORDER BY e.rank) AS scores,
+           array_agg(e.source ORDER BY e.rank) AS sources,
+           array_agg(e.reason ORDER BY e.rank) AS reasons
       FROM (SELECT t.rank, t.item_id, t.score, t.source, t.reason
               FROM unnest(l.item_ids, l.scores, l.sources, l.reasons)
                    WITH ORDINALITY AS t (item_id, score, source, reason, rank)
@@ -36,38 +39,34 @@ SELECT s.model_run_id AS run, m.model_run_id, s.switched_at, m.algorithm, m.data
               FROM recommendations AS o
              WHERE o.model_run_id = s.model_run_id AND o.user_id = $1
                AND l.counts IS NOT TRUE) AS e
-      LEFT JOIN items AS i USING (item_id){ITEM_JOINS}
      WHERE e.item_id <> ALL ($3::text[])
        AND ($4::text IS NULL
             OR EXISTS (SELECT FROM item_genres AS w WHERE w.item_id = e.item_id AND w.genre = $4))
        AND ($5 OR NOT EXISTS (SELECT FROM user_item_affinity AS k
                                WHERE k.user_id = $1 AND k.item_id = e.item_id
-                                 AND k.first_at <= $2))) AS r ON true
- ORDER BY r.rank
-"""  # noqa: S608 (of constants)
+                                 AND k.first_at <= $2))) AS r
+"""
 
 
-async def past_recommendations(reader: Reader, ask: Ask, as_of: datetime) -> dict[str, Any]:
+async def past_recommendations(
+    reader: Reader, cards: Cards, ask: Ask, as_of: datetime
+) -> dict[str, Any]:
     """Return the answer to ``GET /recommend/{user}`` with ``as_of``.
 
     Raises:
         ProblemError: nobody can tell any more, or never could (404); PostgreSQL is away (503).
     """
-    rows = await reader.rows(
+    (head,) = await reader.rows(
         _LIST, ask.user_id, as_of, list(ask.exclude), ask.genre, not ask.exclude_known
     )
-    head = rows[0]
     if head["run"] is None:
         raise _untold("no switch of runs as early as that is on record")
     if head["model_run_id"] is None:
         raise _untold(f"run {head['run']}, which was published then, is not kept any more")
-    if head["item_id"] is None and not head["live"]:
+    if head["item_ids"] is None and not head["live"]:
         raise _untold(f"run {head['run']}, which was published then, has no list of that listener")
-    left = unseen(capped(rows, ask), ask)
-    first = len(ask.shown) + ask.offset
-    page = left[ask.offset : ask.offset + ask.n]
-    shown = [*ask.shown, *(row["item_id"] for row in left[: ask.offset + ask.n])]
-    more = len(left) > ask.offset + ask.n
+    left = allowed(await entries_of(cards, head), ask)
+    page = paged(left, ask, head["model_run_id"])
     made_at = head["live_at"] if head["live"] else head["switched_at"]
     return {
         "user_id": ask.user_id,
@@ -79,10 +78,8 @@ async def past_recommendations(reader: Reader, ask: Ask, as_of: datetime) -> dic
         "made_by": "live" if head["live"] else "run",
         "made_at": made_at,
         "variant": None,
-        "recommendations": [
-            entry(row, rank, head["model_run_id"]) for rank, row in enumerate(page, first + 1)
-        ],
-        "next": to_cursor(shown) if more else None,
+        "recommendations": page.recommendations,
+        "next": page.next,
         "as_of": as_of,
         "certain": head["live_at"] is None or head["live_at"] <= as_of,
     }

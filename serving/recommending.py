@@ -7,30 +7,27 @@ leaves one out, whatever happened in between: the cursor carries what has been s
 
 import base64
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import orjson
 
+from serving.cards import Cards
+from serving.entries import Entry, capped, entries_of, listed
 from serving.experiments import Variant
 from serving.parameters import MOST
 from serving.problems import bad_request
 from serving.reader import Reader
-from serving.rendering import ITEM_COLUMNS, ITEM_JOINS, item
 
 _CURSOR_BYTES: Final = 1_048_576
 _DEPTH: Final = 16 * MOST
 _REACH: Final = 4  # times as many items as asked for are looked at where a cap leaves some out
-_OF_A_MODEL: Final = frozenset({"personal", "explore"})
 
 # One statement sees one moment: the head and the list belong to the same run.
-_LIST: Final = f"""
-SELECT h.model_run_id, h.algorithm, h.published_at, h.data_to, h.live_at, h.known,
-       r.item_id, r.score, r.source, r.reason, r.title, r.artist_id, r.artist, r.album_id,
-       r.album, r.duration_ms, r.released_at, r.genres
+_LIST: Final = """
+SELECT h.*, r.*
   FROM (SELECT m.model_run_id, m.algorithm, m.published_at, m.data_to, l.made_at AS live_at,
                EXISTS (SELECT FROM users WHERE user_id = $1)
                OR EXISTS (SELECT FROM user_counts_day WHERE user_id = $1)
@@ -40,11 +37,12 @@ SELECT h.model_run_id, h.algorithm, h.published_at, h.data_to, h.live_at, h.know
           LEFT JOIN model_runs AS m ON m.model_run_id = coalesce($6, p.model_run_id)
           LEFT JOIN live_recommendations AS l
             ON l.user_id = $1 AND l.model_run_id = m.model_run_id AND $6::bigint IS NULL) AS h
-  LEFT JOIN (SELECT f.rank, f.item_id, f.score, f.source, f.reason, {ITEM_COLUMNS}
-               FROM recommendations_for($1, $2, $3, $4, $5, $6) AS f
-               LEFT JOIN items AS i USING (item_id){ITEM_JOINS}) AS r ON true
- ORDER BY r.rank
-"""  # noqa: S608 (of constants)
+ CROSS JOIN (SELECT array_agg(f.item_id ORDER BY f.rank) AS item_ids,
+                    array_agg(f.score ORDER BY f.rank) AS scores,
+                    array_agg(f.source ORDER BY f.rank) AS sources,
+                    array_agg(f.reason ORDER BY f.rank) AS reasons
+               FROM recommendations_for($1, $2, $3, $4, $5, $6) AS f) AS r
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +80,31 @@ class Ask:
         )
 
 
-async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
+class Page(NamedTuple):
+    """A page of a list, as the answer shows it, and the cursor of the next one, if there is one."""
+
+    shown: Sequence[Entry]
+    recommendations: list[dict[str, Any]]
+    next: str | None
+
+
+class Told(NamedTuple):
+    """The answer to a request for a list, and the entries in it."""
+
+    body: dict[str, Any]
+    shown: Sequence[Entry]
+
+
+async def recommendations(reader: Reader, cards: Cards, ask: Ask) -> Told:
     """Return the answer to ``GET /recommend/{user}``.
 
     Raises:
         ProblemError: PostgreSQL is away.
     """
-    rows = await _rows(reader, ask)
-    head = rows[0]
-    left = unseen(capped(rows, ask), ask)
-    first = len(ask.shown) + ask.offset
-    page = left[ask.offset : ask.offset + ask.n]
-    shown = [*ask.shown, *(row["item_id"] for row in left[: ask.offset + ask.n])]
-    more = len(left) > ask.offset + ask.n and len(shown) < MOST
+    head, entries = await _list(reader, cards, ask)
+    page = paged(entries, ask, head["model_run_id"])
     live_at = head["live_at"]
-    return {
+    body = {
         "user_id": ask.user_id,
         "known": head["known"],
         "model_run_id": head["model_run_id"],
@@ -106,64 +114,42 @@ async def recommendations(reader: Reader, ask: Ask) -> dict[str, Any]:
         "made_by": None if head["model_run_id"] is None else "live" if live_at else "run",
         "made_at": live_at or head["published_at"],
         "variant": ask.variant,
-        "recommendations": [
-            entry(row, rank, head["model_run_id"]) for rank, row in enumerate(page, first + 1)
-        ],
-        "next": to_cursor(shown) if more else None,
+        "recommendations": page.recommendations,
+        "next": page.next,
     }
+    return Told(body, page.shown)
 
 
-async def _rows(reader: Reader, ask: Ask) -> Sequence[asyncpg.Record]:
-    """Return as much of the list as the page takes, or all of it."""
+async def _list(reader: Reader, cards: Cards, ask: Ask) -> tuple[asyncpg.Record, list[Entry]]:
+    """Return the head of a list, and as much of it as the page takes, or all of it."""
     wanted = len(ask.shown) + ask.offset + ask.n + 1  # one more tells whether there is more
     size = wanted * (_REACH if ask.per_artist or ask.per_genre or ask.without else 1)
     while True:
-        rows = await reader.rows(
+        (row,) = await reader.rows(
             _LIST, ask.user_id, size, ask.genre, list(ask.exclude), not ask.exclude_known, ask.run
         )
-        ended = len(rows) < size or size >= _DEPTH
-        if ended or len(unseen(capped(rows, ask), ask)) > ask.offset + ask.n:
-            return rows
+        entries = await entries_of(cards, row)
+        left = allowed(entries, ask)
+        if len(entries) < size or size >= _DEPTH or len(left) > ask.offset + ask.n:
+            return row, left
         size = min(2 * size, _DEPTH)
 
 
-def capped(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
-    """Keep the first of each artist and main genre; of neither there may be any number."""
-    artists: Counter[str | None] = Counter()
-    genres: Counter[str | None] = Counter()
-    kept = []
-    for row in rows:
-        if row["item_id"] is None:
-            continue  # the head of an empty list
-        if row["source"] in ask.without:
-            continue
-        artist, genre = row["artist_id"], row["genres"][0] if row["genres"] else None
-        if ask.per_artist and artist and artists[artist] >= ask.per_artist:
-            continue
-        if ask.per_genre and genre and genres[genre] >= ask.per_genre:
-            continue
-        artists[artist] += 1
-        genres[genre] += 1
-        kept.append(row)
-    return kept
+def allowed(entries: Sequence[Entry], ask: Ask) -> list[Entry]:
+    """Return what may be shown of a list, without what the pages before showed."""
+    kept = [one for one in entries if one.source not in ask.without] if ask.without else entries
+    before = set(ask.shown)
+    return [one for one in capped(kept, ask.per_artist, ask.per_genre) if one.item_id not in before]
 
 
-def unseen(rows: Sequence[asyncpg.Record], ask: Ask) -> list[asyncpg.Record]:
-    """Leave out what the pages before showed."""
-    shown = set(ask.shown)
-    return [row for row in rows if row["item_id"] not in shown]
-
-
-def entry(row: asyncpg.Record, rank: int, run: int | None) -> dict[str, Any]:
-    """Return a row as an entry of a list."""
-    return {
-        "rank": rank,
-        "score": row["score"],
-        "source": row["source"],
-        "reason": row["reason"],
-        "model_run_id": run if row["source"] in _OF_A_MODEL else None,
-        "item": item(row),
-    }
+def paged(left: Sequence[Entry], ask: Ask, run: int | None) -> Page:
+    """Return the page that is asked for of what is left of a list."""
+    ends = ask.offset + ask.n
+    page = left[ask.offset : ends]
+    before = [*ask.shown, *(one.item_id for one in left[:ends])]
+    more = len(left) > ends and len(before) < MOST
+    first = len(ask.shown) + ask.offset + 1
+    return Page(page, listed(page, first, run), to_cursor(before) if more else None)
 
 
 def to_cursor(shown: Sequence[str]) -> str:

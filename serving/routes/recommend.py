@@ -1,7 +1,7 @@
 """Recommendations from PostgreSQL."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, Field
@@ -16,7 +16,7 @@ from serving.parts import Parts, parts_of
 from serving.past import past_recommendations
 from serving.problems import bad_request
 from serving.ready import keep
-from serving.recommending import Ask, of_cursor, recommendations
+from serving.recommending import Ask, Told, of_cursor, recommendations
 from serving.rendering import answer
 from serving.routes.writing import deliver, now_ms
 from serving.schemas import Recommendations
@@ -97,23 +97,26 @@ async def recommend(
     )
     parts = parts_of(request)
     if as_of is not None:
-        return answer(await past_recommendations(parts.reader, ask, as_of))
+        return answer(await past_recommendations(parts.reader, parts.cards, ask, as_of))
     variant = await parts.published.variant(user)
-    told = await recommendations(parts.reader, ask.shown_as(variant))
+    told = await recommendations(parts.reader, parts.cards, ask.shown_as(variant))
     if write_back:
         await _write_back(request, parts, told)
     else:
         keep(request)
-    return answer(told)
+    return answer(told.body)
 
 
-async def _write_back(request: Request, parts: Parts, told: dict[str, Any]) -> None:
+async def _write_back(request: Request, parts: Parts, told: Told) -> None:
     """Send what is recommended as impressions, and return when Kafka has them."""
+    listed = told.body["recommendations"]
     shown = [
-        Shown(one["item"]["item_id"], one["rank"], one["source"], one["model_run_id"])
-        for one in told["recommendations"]
+        Shown(entry.item_id, one["rank"], one["source"], one["model_run_id"])
+        for entry, one in zip(told.shown, listed, strict=True)
     ]
     if shown:
-        events = impression_events(told["user_id"], shown, now_ms(), variant=told["variant"])
-        await deliver(parts, parts.events, events)
+        user, variant = told.body["user_id"], told.body["variant"]
+        await deliver(
+            parts, parts.events, impression_events(user, shown, now_ms(), variant=variant)
+        )
     request.state.records = len(shown)

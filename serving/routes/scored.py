@@ -10,16 +10,18 @@ from starlette.responses import Response
 
 from database.engine import transaction
 from encore.events import MAX_ID_LENGTH
+from recommender.bundle import PERSONAL
 from recommender.live.folded import FoldedLists
 from recommender.live.listeners import Listeners
 from serving.access import READS
 from serving.asks import BODY_PROBLEMS, GroupAsk, SessionAsk, read, shown
+from serving.entries import Entry, listed
 from serving.parameters import Count, ItemId, UserId
 from serving.parts import Parts, parts_of
 from serving.problems import ProblemError, bad_request, not_found
 from serving.reader import APPLICATION_NAME
 from serving.recommending import Ask, recommendations
-from serving.rendering import ITEM_COLUMNS, ITEM_JOINS, answer, item
+from serving.rendering import answer
 from serving.schemas import Because, Estimates, ForGroup, ForSession
 from serving.scoring import Scored, because, estimates, for_group, for_session
 
@@ -27,12 +29,6 @@ router = APIRouter(tags=["by the model"], dependencies=[READS])
 
 _NOBODY: Final = ""  # whom only what is popular can be recommended to
 _MOST_ITEMS: Final = 100
-_ITEMS: Final = f"""
-SELECT o.item_id, {ITEM_COLUMNS}
-  FROM unnest($1::text[]) WITH ORDINALITY AS o (item_id, place)
-  LEFT JOIN items AS i USING (item_id){ITEM_JOINS}
- ORDER BY o.place
-"""  # noqa: S608 (of constants)
 
 
 @router.post(
@@ -140,7 +136,7 @@ async def why(request: Request, user: UserId, item_id: ItemId, n: Count = 10) ->
         raise not_found("item in the model", item_id)
     listeners = await _known(parts, model, user)
     shares = await parts.models.work(partial(because, model.bundle, listeners, item_id))
-    rows = await parts.reader.rows(_ITEMS, [one for one, _ in shares[:n]])
+    cards = await parts.cards.of([one for one, _ in shares[:n]])
     return answer(
         {
             "user_id": user,
@@ -148,8 +144,8 @@ async def why(request: Request, user: UserId, item_id: ItemId, n: Count = 10) ->
             "model_run_id": model.model_run_id,
             "estimate": sum(share for _, share in shares),
             "because": [
-                {"share": share, "item": item(row)}
-                for (_, share), row in zip(shares[:n], rows, strict=True)
+                {"share": share, "item": card.body}
+                for (_, share), card in zip(shares[:n], cards, strict=True)
             ],
         }
     )
@@ -210,20 +206,15 @@ async def _listed(
     parts: Parts, model: FoldedLists, found: Sequence[Scored]
 ) -> list[dict[str, Any]]:
     """Return scored items as entries of a list, with all that is said of them."""
-    rows = await parts.reader.rows(_ITEMS, [one.item_id for one in found]) if found else []
-    return [
-        {
-            "rank": rank,
-            "score": one.score,
-            "source": "personal",
-            "reason": one.reason,
-            "model_run_id": model.model_run_id,
-            "item": item(row),
-        }
-        for rank, (one, row) in enumerate(zip(found, rows, strict=True), 1)
+    cards = await parts.cards.of([one.item_id for one in found])
+    entries = [
+        Entry(one.item_id, one.score, PERSONAL, one.reason, card)
+        for one, card in zip(found, cards, strict=True)
     ]
+    return listed(entries, 1, model.model_run_id)
 
 
 async def _popular(parts: Parts, ask: Ask) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = (await recommendations(parts.reader, ask))["recommendations"]
+    told = await recommendations(parts.reader, parts.cards, ask)
+    listed: list[dict[str, Any]] = told.body["recommendations"]
     return listed
