@@ -324,7 +324,8 @@ class Settings(BaseSettings):
     )
     serve_cache_seconds: Seconds = Field(
         30.0,
-        description="An answer kept in Redis is never older than this, whatever is not forgotten.",
+        description="An answer kept in Redis, and what the API remembers of an item, is never "
+        "older than this, whatever is not forgotten.",
     )
     serve_cors_origins: str = Field(
         "",
