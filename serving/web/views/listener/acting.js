@@ -2,8 +2,8 @@
 
 import { card, el, fill, say } from "../../dom.js";
 import { number } from "../../format.js";
+import { searching } from "../../searching.js";
 
-const WAIT_MS = 250;
 const FOUND = 5;
 const ACTS = [["play", "Play"], ["skip", "Skip"], ["like", "Like"]];
 const DONE = { play: "Play", skip: "Skip", like: "Like" };
@@ -20,11 +20,9 @@ export function acting(api, userId, { onServed }) {
   const answers = el("ul", { class: "found tracks", "aria-label": "Tracks found" });
   const field = el("input", {
     id: "find-track", type: "search", autocomplete: "off", spellcheck: "false",
-    placeholder: "Title or artist", disabled: !may, oninput: () => later(),
+    placeholder: "Title or artist", disabled: !may,
   });
   const ending = new AbortController();
-  let timer = null;
-  let asked = 0;
   let act = null; // the one that is followed
   const every = new Set(); // the buttons there are
 
@@ -34,23 +32,15 @@ export function acting(api, userId, { onServed }) {
   const node = card("Do something as this listener", {}, help,
     el("div", { class: "row" }, el("label", { for: "find-track" }, "Track"), field), answers, said, hops);
 
-  function later() {
-    clearTimeout(timer);
-    timer = setTimeout(look, WAIT_MS);
-  }
-
-  async function look() {
-    const mine = ++asked;
-    const q = field.value.trim();
-    if (!q) return fill(answers);
-    try {
-      const { items } = await api.get("items", { q, n: FOUND });
-      if (mine !== asked) return;
-      fill(answers, items.length ? items.map((item) => el("li", {}, named(item), buttons(item))) : el("li", { class: "empty" }, "No track has that in its title or artist."));
-    } catch (problem) {
-      if (mine === asked) fill(answers, el("li", { class: "problem" }, problem.message));
-    }
-  }
+  const search = searching(field, {
+    ask: (q) => (q ? api.get("items", { q, n: FOUND }) : null),
+    show(found) {
+      if (!found) fill(answers);
+      else if (!found.items.length) fill(answers, el("li", { class: "empty" }, "No track has that in its title or artist."));
+      else fill(answers, found.items.map((item) => el("li", {}, named(item), buttons(item))));
+    },
+    fail: (problem) => fill(answers, el("li", { class: "problem" }, problem.message)),
+  });
 
   function buttons(item) {
     const title = item.title ?? item.item_id;
@@ -116,8 +106,7 @@ export function acting(api, userId, { onServed }) {
   return {
     node, buttons, shown,
     end() {
-      clearTimeout(timer);
-      asked += 1;
+      search.end();
       ending.abort();
     },
   };

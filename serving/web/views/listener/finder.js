@@ -2,8 +2,8 @@
 
 import { el, fill } from "../../dom.js";
 import { country } from "../../format.js";
+import { searching } from "../../searching.js";
 
-const WAIT_MS = 200;
 const MOST = 8;
 
 /** Return `{node, end}`: a search whose answers are links to listeners. */
@@ -12,34 +12,22 @@ export function finder(api, chosen) {
   const heading = el("p", { class: "muted", id: "found-what", role: "status" });
   const field = el("input", {
     id: "find-listener", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "Id or name",
-    "aria-describedby": "found-what", oninput: () => later(),
+    "aria-describedby": "found-what",
   });
   const node = el(
     "section", { class: "card", role: "search", "aria-label": "Find a listener" },
     el("div", { class: "row" }, el("label", { for: "find-listener" }, "Find a listener"), field),
     heading, answers,
   );
-  let timer = null;
-  let asked = 0;
-
-  function later() {
-    clearTimeout(timer);
-    timer = setTimeout(look, WAIT_MS);
-  }
-
-  async function look() {
-    const mine = ++asked;
-    const q = field.value.trim();
-    try {
-      const { users } = await api.get("users", { q, n: MOST });
-      if (mine !== asked) return;
+  const search = searching(field, {
+    ask: (q) => api.get("users", { q, n: MOST }),
+    show({ users }, q) {
       const none = q ? `Nobody's id begins with “${q}”, and no name has it.` : "Nobody has listened yet.";
       fill(heading, users.length ? (q ? "Found:" : "Active last:") : none);
       fill(answers, users.map(link));
-    } catch (problem) {
-      if (mine === asked) fill(heading, problem.message);
-    }
-  }
+    },
+    fail: (problem) => fill(heading, problem.message),
+  });
 
   function link(user) {
     const place = [user.city, user.country && country(user.country)].filter(Boolean).join(", ");
@@ -49,12 +37,6 @@ export function finder(api, chosen) {
     ));
   }
 
-  look();
-  return {
-    node,
-    end() {
-      clearTimeout(timer);
-      asked += 1;
-    },
-  };
+  search.look();
+  return { node, end: search.end };
 }
