@@ -1,4 +1,4 @@
-"""The dashboard over a stack that all browser tests share, in Debian's Chromium."""
+"""The dashboard over a stack that the tests of one file share, in Debian's Chromium."""
 
 import json
 import time
@@ -46,11 +46,14 @@ class Stack:
     topics: Topics
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(
     kafka: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Run everything with a small catalogue and its model, and some events counted."""
+    """Run everything with a small catalogue and its model, and some events counted.
+
+    For one file: what runs on would take the time of every test that comes after.
+    """
     folder = tmp_path_factory.mktemp("browser")
     prefix = f"browser-{uuid.uuid4().hex[:8]}"
     topics = Topics.of(prefix)

@@ -413,7 +413,7 @@ def test_a_run_that_fails_leaves_what_is_popular_with_an_age(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from encore.errors import EncoreError
-    from recommender import publish
+    from recommender import switch
 
     fill_two_decades(url)
     train_in_process(url)
@@ -424,7 +424,7 @@ def test_a_run_that_fails_leaves_what_is_popular_with_an_age(
         raise RuntimeError("the switch fails in its last statement")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "queue_newer_than", fail)
+        patch.setattr(switch, "queue_newer_than", fail)
         with pytest.raises(EncoreError, match="the switch fails"):
             train_in_process(url)
     assert execute(url, AGES) == before
