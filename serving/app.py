@@ -61,9 +61,10 @@ Recommendations, items and listeners of Encore, and their events into Kafka.
 Every call but those of health needs a key (`encore keys make`): as `X-API-Key`, or as a bearer
 token. Errors are problem details (RFC 9457). With 429 and 503 comes `Retry-After`, in s.
 """
+# In this order they are looked through for each request: what is asked most comes first.
 _PARTS: Final = (
-    scored, recommend, items, users, listeners, search, writing, impressions, tracing, now, music,
-    runs, experiments, data, rejected, journal, health,
+    recommend, writing, scored, items, users, listeners, search, impressions, experiments, tracing,
+    now, music, runs, data, rejected, journal, health,
 )  # fmt: skip
 _MEANING: Final = {
     400: "A parameter is not as declared: which one",
