@@ -9,8 +9,7 @@ from database.engine import TRANSIENT, with_timeout
 from encore.errors import EncoreError, ServiceUnavailableError
 from encore.log import get_logger
 from serving.parts import Parts
-from serving.problems import MEDIA_TYPE, ProblemError, away
-from serving.schemas import Problem
+from serving.problems import PROBLEM_CONTENT, ProblemError, away
 
 log = get_logger("serving")
 
@@ -19,7 +18,7 @@ Value = TypeVar("Value")
 CONFLICT: Final[dict[int | str, dict[str, Any]]] = {
     409: {
         "description": "It cannot be done as things are: why",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
+        "content": PROBLEM_CONTENT,
     }
 }
 

@@ -26,7 +26,7 @@ from serving.limits import Limiter
 from serving.measures import Measures
 from serving.models import Models
 from serving.parts import Parts
-from serving.problems import MEDIA_TYPE, ProblemError, of_http, of_problem, of_validation
+from serving.problems import PROBLEM_CONTENT, ProblemError, of_http, of_problem, of_validation
 from serving.published import Published
 from serving.pulse import Pulse
 from serving.reader import Reader
@@ -212,7 +212,7 @@ def _tell_problems(operation: dict[str, Any]) -> None:
     for status in sorted(possible):
         answer = {
             "description": _MEANING.get(status, HTTPStatus(status).phrase),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": PROBLEM_CONTENT,
         }
         if status in (429, 503):
             answer["headers"] = {

@@ -9,17 +9,18 @@ from starlette.requests import Request
 from encore.events import MAX_ID_LENGTH, Reason
 from serving.acts import Act
 from serving.bodies import JSON, read_body
-from serving.parameters import MOST
+from serving.parameters import MOST, TEXT
 from serving.parts import parts_of
-from serving.problems import MEDIA_TYPE, ProblemError, bad_request
-from serving.schemas import Problem
+from serving.problems import PROBLEM_CONTENT, ProblemError, bad_request
 
-_PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
 BODY_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    413: {"description": "The body is larger than SERVE_MAX_REQUEST_BYTES", "content": _PROBLEM},
-    422: {"description": "The body is not what this takes", "content": _PROBLEM},
+    413: {
+        "description": "The body is larger than SERVE_MAX_REQUEST_BYTES",
+        "content": PROBLEM_CONTENT,
+    },
+    422: {"description": "The body is not what this takes", "content": PROBLEM_CONTENT},
 }
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT)]
 
 
 class _Ask(BaseModel):

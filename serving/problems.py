@@ -13,6 +13,10 @@ from starlette.routing import compile_path
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 1
+# How the OpenAPI document shows the body of a problem.
+PROBLEM_CONTENT: Final[dict[str, Any]] = {
+    MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
+}
 
 
 class ProblemError(Exception):

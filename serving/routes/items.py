@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from encore.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH
 from serving.access import READS
-from serving.parameters import Count, Country, Genre, ItemId, Offset
+from serving.parameters import TEXT, Count, Country, Genre, ItemId, Offset
 from serving.parts import parts_of
 from serving.problems import not_found
 from serving.ready import keep
@@ -89,7 +89,7 @@ async def items(
             description="Words of the title or the artist, or what is nearly that.",
             min_length=1,
             max_length=MAX_TEXT_LENGTH,
-            pattern=r"^[^\x00]+$",
+            pattern=TEXT,
         ),
     ] = None,
     genre: Genre = None,
@@ -99,7 +99,7 @@ async def items(
             description="Of this artist only.",
             min_length=1,
             max_length=MAX_ID_LENGTH,
-            pattern=r"^[^\x00]+$",
+            pattern=TEXT,
         ),
     ] = None,
     n: Count = 20,

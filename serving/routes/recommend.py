@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime
 from starlette.responses import Response
 
-from encore.events import MAX_ID_LENGTH
 from serving.access import READS, require
+from serving.asks import Id
 from serving.impressions import Shown, impression_events
 from serving.keys import Role
 from serving.parameters import MOST, Count, Genre, UserId
@@ -24,8 +24,6 @@ from serving.schemas import Recommendations
 _OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 router = APIRouter(tags=["recommendations"], dependencies=[READS])
-
-_Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
 
 
 @router.get("/recommend/{user}", response_model=Recommendations)
@@ -46,7 +44,7 @@ async def recommend(
     ] = None,
     genre: Genre = None,
     exclude: Annotated[
-        list[_Id] | None,
+        list[Id] | None,
         Query(description="Items to leave out. May be given again.", max_length=100),
     ] = None,
     exclude_known: Annotated[

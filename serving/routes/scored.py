@@ -16,7 +16,7 @@ from recommender.live.listeners import Listeners
 from serving.access import READS
 from serving.asks import BODY_PROBLEMS, GroupAsk, SessionAsk, read, shown
 from serving.entries import Entry, listed
-from serving.parameters import Count, ItemId, UserId
+from serving.parameters import TEXT, Count, ItemId, UserId
 from serving.parts import Parts, parts_of
 from serving.problems import ProblemError, bad_request, not_found
 from serving.reader import APPLICATION_NAME
@@ -161,7 +161,7 @@ async def estimate(
             description="Items, with slashes between them: 100 at most.",
             min_length=1,
             max_length=_MOST_ITEMS * (MAX_ID_LENGTH + 1),
-            pattern=r"^[^\x00]+$",
+            pattern=TEXT,
             examples=["t42/t7"],
         ),
     ],

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from encore.events import MAX_TEXT_LENGTH
 from serving.access import READS
-from serving.parameters import Count
+from serving.parameters import TEXT, Count
 from serving.parts import parts_of
 from serving.reader import plain
 from serving.rendering import answer
@@ -46,7 +46,7 @@ async def find_users(
             description="Beginning of an id, or part of a name. Default: who was active last.",
             min_length=1,
             max_length=MAX_TEXT_LENGTH,
-            pattern=r"^[^\x00]+$",
+            pattern=TEXT,
         ),
     ] = None,
     n: Count = 20,

@@ -17,17 +17,16 @@ from serving.bodies import read_body, records_of
 from serving.contract import EVENT_BODY, ITEM_BODY, USER_BODY, Intake, Taken, take
 from serving.parameters import ItemId, UserId
 from serving.parts import Parts, parts_of
-from serving.problems import MEDIA_TYPE, ProblemError
+from serving.problems import PROBLEM_CONTENT, ProblemError
 from serving.rendering import answer
-from serving.schemas import Accepted, Preferred, Problem
+from serving.schemas import Accepted, Preferred
 
 _AT_ONCE: Final = 100
 router = APIRouter(tags=["writing"], dependencies=[WRITES])
 
 
 def _problem(description: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {"description": description, "content": PROBLEM_CONTENT}
 
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
