@@ -15,7 +15,8 @@ from database.journey import ACKNOWLEDGED, PRODUCED, Hop, Journey, Sent, Stopped
 from doctor.checks import APPLICATION_NAME
 from doctor.finding import Finding
 from encore.delivery import idempotent_producer
-from encore.events import MAX_RECORD_BYTES, SCHEMA_VERSION, Topics
+from encore.events import MAX_RECORD_BYTES, Topics
+from encore.happening import happening
 
 LISTENER: Final = "encore-doctor"  # the same each time, so that it adds one listener and no more
 _NO_ANSWER: Final = "See the log of the broker, and `encore topics` for partitions without leader."
@@ -66,17 +67,8 @@ class Tracer:
 
     def _send(self, trace: Trace, item: str) -> Sent:
         topic = Topics.of(self.topic_prefix).events
-        now_ms = round(time.time() * 1000)
-        event = {
-            "event_id": trace.event_id,
-            "schema_version": SCHEMA_VERSION,
-            "event_type": "like",
-            "event_ts": now_ms,
-            "produced_ts": now_ms,
-            "user_id": LISTENER,
-            "item_id": item,
-            "session_id": trace.event_id,
-        }
+        event = happening("like", LISTENER, item, trace.event_id)
+        event["session_id"] = trace.event_id
         producer = idempotent_producer(
             self.bootstrap,
             client_id="encore-doctor",

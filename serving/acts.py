@@ -1,12 +1,10 @@
 """What a person does for a listener by hand: one event, as a player of theirs would send it."""
 
-import time
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from encore.events import SCHEMA_VERSION
+from encore.happening import happening
 from serving.problems import not_found
 from serving.reader import Reader
 
@@ -40,16 +38,7 @@ async def acting(reader: Reader, user_id: str, item_id: str, act: Act) -> Acting
     around = await reader.row(_AROUND, user_id, item_id)
     if around is None:
         raise not_found("item", item_id)
-    now_ms = round(time.time() * 1000)
-    event = {
-        "event_id": str(uuid.uuid4()),
-        "schema_version": SCHEMA_VERSION,
-        "event_type": "listen" if act in ("play", "skip") else act,
-        "event_ts": now_ms,
-        "produced_ts": now_ms,
-        "user_id": user_id,
-        "item_id": item_id,
-    }
+    event = happening("listen" if act in ("play", "skip") else act, user_id, item_id)
     if act in ("play", "skip"):
         length = around["duration_ms"] or _USUAL_MS
         played = length if act == "play" else round(_SKIPPED_AFTER * length)

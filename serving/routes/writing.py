@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +10,8 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from encore.events import SCHEMA_VERSION, UUID_PATTERN
+from encore.events import UUID_PATTERN
+from encore.happening import happening
 from serving.access import WRITES
 from serving.bodies import read_body, records_of
 from serving.contract import EVENT_BODY, ITEM_BODY, USER_BODY, Intake, Taken, take
@@ -129,16 +129,7 @@ async def _take_in(request: Request, intake: Intake) -> Response:
 async def _happen(
     request: Request, event_type: str, user: str, item: str, event_id: str | None
 ) -> Response:
-    parts, moment_ms = parts_of(request), now_ms()
-    event = {
-        "event_id": event_id or str(uuid.uuid4()),
-        "schema_version": SCHEMA_VERSION,
-        "event_type": event_type,
-        "event_ts": moment_ms,
-        "produced_ts": moment_ms,
-        "user_id": user,
-        "item_id": item,
-    }
+    parts, event = parts_of(request), happening(event_type, user, item, event_id)
     await deliver(parts, parts.events, [orjson.dumps(event)])
     request.state.records = 1
     return answer(
