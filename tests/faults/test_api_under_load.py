@@ -67,6 +67,7 @@ def stack(tmp_path: Path) -> Iterator[OwnStack]:
             "SERVE_DELIVERY_SECONDS": "2",
             "SERVE_TIMEOUT_SECONDS": "2",
             "SERVE_RATE_PER_SECOND": "0",
+            "SERVE_CACHE_SECONDS": "600",  # what is kept outlives the time without PostgreSQL
         }
     )
     try:
@@ -162,6 +163,8 @@ AWAY = {
     "kafka": {"kept": {200}, "read": {200}, "write": {503}},
     "redis": WELL,
 }
+# Redis, too, may be too slow for an answer at first: a kept one is given all the same in the end.
+LASTING = {**AWAY, "postgres": {**AWAY["postgres"], "kept": {200}}}
 
 
 def test_whatever_is_killed_only_promised_answers_are_given_and_no_event_is_lost(
@@ -182,7 +185,7 @@ def test_whatever_is_killed_only_promised_answers_are_given_and_no_event_is_lost
             for service in SERVICES:
                 stack.kill(service)
                 load.phase = f"{service} away"
-                wait_for(api, load, load.phase, AWAY[service])
+                wait_for(api, load, load.phase, LASTING[service])
                 load.phase = f"{service} comes back"
                 stack.up(service)
                 api.wait_until(lambda: is_ready(url), timeout=60, what=f"{service} is back")
@@ -195,7 +198,6 @@ def test_whatever_is_killed_only_promised_answers_are_given_and_no_event_is_lost
         for kind, statuses in AWAY[service].items():
             found = {one.status for one in load.within(f"{service} away", kind)}
             assert found <= statuses, (service, kind, found)
-    assert 200 in {one.status for one in load.within("postgres away", "kept")}
     ids = [json.loads(value or b"{}")["event_id"] for _, value in events(named)]
     assert set(load.acknowledged) <= set(ids)
 
