@@ -16,7 +16,12 @@ from benchmarks.picture import draw
 from benchmarks.poison import bench_poison
 from benchmarks.profile import bench_profile
 from benchmarks.refresh import bench_lists, bench_refresh
-from benchmarks.serving import bench_recommending, bench_serving_memory, bench_writing
+from benchmarks.serving import (
+    bench_ready,
+    bench_recommending,
+    bench_serving_memory,
+    bench_writing,
+)
 from benchmarks.stock import jdbc_jars
 from benchmarks.training import bench_big, bench_refresh_growth
 from database.migrate import upgrade
@@ -47,6 +52,7 @@ _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
     "live-freshness": lambda bench, _: bench_live_freshness(bench),
     "big": lambda bench, _: bench_big(bench),
     "recommending": lambda bench, _: bench_recommending(bench),
+    "ready": lambda bench, _: bench_ready(bench),
     "writing": lambda bench, _: bench_writing(bench),
     "serving-memory": lambda bench, options: bench_serving_memory(bench, options.serving_minutes),
 }

@@ -24,6 +24,8 @@ from benchmarks.crowd import Crowd, fill
 from benchmarks.load import Answered, Load, drive, get, post
 from benchmarks.measure import Figure, compare, single, take_turns
 from database.engine import transaction
+from encore.stack import local
+from encore.stack.redis_server import has_redis
 from recommender.publish import prepare, publish, table_of
 from recommender.runs import start_run
 from serving.keys import Role, make
@@ -80,6 +82,26 @@ def bench_recommending(bench: Bench, repeats: int = 3) -> list[Figure]:
                kept[_MANY], kept[_FEW], ">= 0.8")
     )  # fmt: skip
     return figures
+
+
+def bench_ready(bench: Bench, repeats: int = 3) -> list[Figure]:
+    """Measure the same pages while Redis has them."""
+    if not has_redis():
+        return []
+    fill(bench.database, Crowd(users=_FEW, items=_ITEMS, pairs=36_000))
+    _publish_lists(bench.database, _FEW)
+    local.up(["redis"])  # where ``encore serve`` finds it, as it shares the folder of the stack
+    try:
+        with encore_serve(bench) as ours:
+            asked = _pages(ours.key, _FEW)
+            with bare(_size(ours, asked[0])) as plain:
+                found = _turns(ours, plain, asked, 16, repeats)
+                return [
+                    compare("recommendations from Redis", f"bare FastAPI; {_FEW:,} listeners",
+                            found["ours"], found["bare"], unit="req/s", target=">= 0.5")
+                ]  # fmt: skip
+    finally:
+        local.wipe(["redis"])
 
 
 def bench_writing(bench: Bench, repeats: int = 3) -> list[Figure]:

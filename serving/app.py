@@ -6,7 +6,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -113,7 +113,8 @@ def create_app(settings: Settings, database_url: str, kafka: str, redis: str = "
         redoc_url=None,
     )
     app.state.parts = parts
-    app.include_router(_routes(), prefix=PREFIX)
+    for part in _PARTS:
+        app.include_router(part.router, prefix=PREFIX)
     app.router.routes.extend(page.ROUTES)
     app.exception_handler(ProblemError)(of_problem)
     app.exception_handler(RequestValidationError)(of_validation)
@@ -166,13 +167,6 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
         items=item_intake(topics.items),
         users=user_intake(topics.users),
     )
-
-
-def _routes() -> APIRouter:
-    router = APIRouter()
-    for part in _PARTS:
-        router.include_router(part.router)
-    return router
 
 
 def _let_browsers(app: FastAPI, origins: str) -> None:
