@@ -5,10 +5,11 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Any, Final
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.openapi.models import APIKey, APIKeyIn
+from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 
 from serving.keys import Role, same, split
@@ -19,12 +20,13 @@ from serving.reader import Reader
 _MOST_KEPT: Final = 10_000
 _FIND: Final = "SELECT role, digest FROM api_keys WHERE key_id = $1 AND revoked_at IS NULL"
 
-_HEADER = APIKeyHeader(
-    name="X-API-Key", scheme_name="key", auto_error=False, description="A key of `encore keys make`"
-)
-_BEARER = HTTPBearer(
-    scheme_name="bearer", auto_error=False, description="The same key as a bearer token"
-)
+_SCHEME: Final = "key"
+_BEARER: Final = "bearer"
+_BEARER_MODEL: Final = {
+    "type": "http",
+    "description": "The same key as a bearer token",
+    "scheme": "bearer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,34 +127,51 @@ def key_of(headers: Headers) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-class Needs:
-    """Lets a request pass whose key has at least a role, and notes the key for the log."""
+class Needs(SecurityBase):
+    """Lets a request pass whose key has at least a role, and notes the key for the log.
+
+    One dependency and not one for each way to send a key: each costs as much as the answer.
+    :func:`tell_ways` tells the OpenAPI document of the other one.
+    """
 
     def __init__(self, role: Role) -> None:
         """Take the role."""
+        self.scheme_name = _SCHEME
+        self.model = APIKey.model_validate(
+            {
+                "in": APIKeyIn.header,
+                "name": "X-API-Key",
+                "description": "A key of `encore keys make`",
+            }
+        )
         self._role = role
 
-    async def __call__(
-        self,
-        request: Request,
-        key: Annotated[str | None, Security(_HEADER)],
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-    ) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         """Return who calls.
 
         Raises:
             ProblemError: the key does not count (401), may not do this (403), or comes too often
                 (429).
         """
-        access: Access = request.app.state.parts.access
-        address = request.client.host if request.client else ""
-        caller: Caller | None = getattr(request.state, "caller", None)  # asked on the way here
+        state = request.state
+        caller: Caller | None = getattr(state, "caller", None)  # asked on the way here
         if caller is None:
-            caller = await access.caller(key or (bearer.credentials if bearer else None), address)
-            request.state.caller = caller
-        request.state.writes = request.method not in ("GET", "HEAD") and self._role is not Role.READ
+            access: Access = request.app.state.parts.access
+            address = request.client.host if request.client else ""
+            caller = await access.caller(key_of(request.headers), address)
+            state.caller = caller
+        state.writes = request.method not in ("GET", "HEAD") and self._role is not Role.READ
         _refuse_below(self._role, caller)
         return caller
+
+
+def tell_ways(document: dict[str, Any]) -> None:
+    """Say in an OpenAPI document that a key may come as a bearer token, too."""
+    document["components"]["securitySchemes"][_BEARER] = _BEARER_MODEL
+    for path in document["paths"].values():
+        for operation in path.values():
+            if operation.get("security"):
+                operation["security"].append({_BEARER: []})
 
 
 def require(request: Request, role: Role) -> None:

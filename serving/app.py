@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from encore.cache import namespace
 from encore.settings import Settings
 from serving import asks, page
-from serving.access import Access
+from serving.access import Access, tell_ways
 from serving.cache import Cache
 from serving.cards import Cards
 from serving.contract import event_intake, item_intake, user_intake
@@ -190,6 +190,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas |= problem.pop("$defs", {}) | {"Problem": problem} | asks.schemas()
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    tell_ways(document)
     for path in document["paths"].values():
         for operation in path.values():
             _tell_problems(operation)
