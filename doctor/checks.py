@@ -11,9 +11,9 @@ from psycopg2 import extensions
 
 from database.engine import transaction
 from database.migrate import pending
+from doctor.api import Api
 from doctor.finding import Finding
 from encore.errors import EncoreError
-from encore.events import Topics
 from encore.paths import cache_home, encore_home
 from encore.settings import Settings
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redact_url
@@ -46,6 +46,9 @@ def checks(settings: Settings) -> Iterator[Finding]:
         if tables.well:
             yield _guarded("model", lambda: _with_cursor(_model))
             yield _guarded("live worker", lambda: _with_cursor(_live_worker))
+    api = Api.of(settings)
+    if api is not None:
+        yield api.finding()
 
 
 def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
@@ -86,7 +89,7 @@ def _kafka() -> Finding:
 
 
 def _topics(settings: Settings) -> Finding:
-    bootstrap, names = kafka_bootstrap_servers(), Topics.of(settings.kafka_topic_prefix).all()
+    bootstrap, names = kafka_bootstrap_servers(), settings.topics.all()
     topic_ids(bootstrap, names)  # tells which one is missing
     theirs = stamped_by_senders(bootstrap, names)
     return Finding(

@@ -24,9 +24,11 @@ def doctor(
 ) -> None:
     """Check that everything is there, then follow one event to the list that it changes.
 
-    The event is a like by the listener encore-doctor, whom no list of anyone else depends on. Exits
-    1 where something is not well, and says what to do about it.
+    The event is a like by the listener encore-doctor, whom no list of anyone else depends on. With
+    DOCTOR_API_KEY it is followed to the answer of the API. Exits 1 where something is not well, and
+    says what to do about it.
     """
+    from doctor.api import Api
     from doctor.checks import checks
     from doctor.trace import Trace, Tracer
     from encore.settings import settings
@@ -42,7 +44,11 @@ def doctor(
     needed = {"Kafka", "topics", "PostgreSQL", "migrations"}
     if needed <= {one.name for one in findings if one.well}:
         tracer = Tracer(
-            kafka_bootstrap_servers(), database_url(), current.kafka_topic_prefix, hop_seconds
+            kafka_bootstrap_servers(),
+            database_url(),
+            current.topics.events,
+            hop_seconds,
+            Api.of(current),
         )
         traced = tracer.follow()
     if as_json:

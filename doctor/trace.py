@@ -12,10 +12,11 @@ from psycopg2 import extensions
 
 from database.engine import connect
 from database.journey import ACKNOWLEDGED, PRODUCED, Hop, Journey, Sent, Stopped, list_made_at
+from doctor.api import Api
 from doctor.checks import APPLICATION_NAME
 from doctor.finding import Finding
 from encore.delivery import idempotent_producer
-from encore.events import MAX_RECORD_BYTES, Topics
+from encore.events import MAX_RECORD_BYTES
 from encore.happening import happening
 
 LISTENER: Final = "encore-doctor"  # the same each time, so that it adds one listener and no more
@@ -40,12 +41,16 @@ class Trace:
 
 @dataclass
 class Tracer:
-    """Follows an event through Kafka and PostgreSQL; each hop is waited for that long at most."""
+    """Follows an event through Kafka, PostgreSQL and the API, if there is one.
+
+    Each hop is waited for ``hop_seconds`` at most.
+    """
 
     bootstrap: str
     url: str = field(repr=False)
-    topic_prefix: str
+    topic: str
     hop_seconds: float
+    api: Api | None = None
     _began: float = field(default=0.0, init=False)
 
     def follow(self) -> Trace:
@@ -63,10 +68,13 @@ class Tracer:
             journey = Journey(connection, sent, list_before, self.hop_seconds, self._elapsed)
             for step in journey.hops():
                 trace.add(step)
+        if self.api is not None and trace.stopped is None:
+            answered = self.api.followed(LISTENER, list_before, self.hop_seconds, self._elapsed)
+            if answered is not None:
+                trace.add(answered)
         return trace
 
     def _send(self, trace: Trace, item: str) -> Sent:
-        topic = Topics.of(self.topic_prefix).events
         event = happening("like", LISTENER, item, trace.event_id)
         event["session_id"] = trace.event_id
         producer = idempotent_producer(
@@ -78,14 +86,16 @@ class Tracer:
         )
         try:
             self._began = time.monotonic()
-            sent = producer.send(topic, key=LISTENER.encode(), value=json.dumps(event).encode())
+            sent = producer.send(
+                self.topic, key=LISTENER.encode(), value=json.dumps(event).encode()
+            )
             trace.add(Hop(PRODUCED, self._elapsed(), f"a like of {item} by {LISTENER}"))
             record = sent.get(timeout=self.hop_seconds)
-            where = f"partition {record.partition}, offset {record.offset} of {topic}"
+            where = f"partition {record.partition}, offset {record.offset} of {self.topic}"
             trace.add(Hop(ACKNOWLEDGED, self._elapsed(), where))
         finally:
             producer.close(timeout=1)
-        return Sent(LISTENER, item, topic, record.partition, record.offset)
+        return Sent(LISTENER, item, self.topic, record.partition, record.offset)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

@@ -333,6 +333,19 @@ class Settings(BaseSettings):
         "https://shop.example, separated by commas. Empty: none.",
     )
 
+    # --- doctor ---------------------------------------------------------------------------
+    doctor_api_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/].*)?$",
+        description="The API that encore doctor asks, such as https://api.example. Empty: the one "
+        "at SERVE_HOST and SERVE_PORT.",
+    )
+    doctor_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="A key of encore keys make, by which encore doctor asks the API for a list. "
+        "Empty: it asks for its health alone.",
+    )
+
     # --- Spark ----------------------------------------------------------------------------
     spark_master: str = Field("local[*]", description="Master for encore stream and train.")
     spark_driver_memory: str = Field(

@@ -173,6 +173,22 @@ def serving(
             assert not thread.is_alive(), "the server does not end"
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def is_ready(url: str) -> bool:
+    """Tell whether an API answers, with all that it needs."""
+    try:
+        told = httpx.get(f"{url}{PREFIX}/health/ready", timeout=10)
+    except httpx.TransportError:
+        return False
+    return told.status_code == 200 and "away" not in told.json()["parts"].values()
+
+
 def make_keys(database_url: str) -> dict[Role, str]:
     """Make a key of each role."""
     with transaction(database_url) as cursor:

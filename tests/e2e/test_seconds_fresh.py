@@ -10,6 +10,8 @@ import pytest
 from kafka import KafkaProducer
 
 from database.engine import transaction
+from serving.keys import Role
+from tests.api import free_port, is_ready, make_keys
 from tests.faults.conftest import make_pipeline
 from tests.faults.inside import event
 from tests.faults.pipeline import Pipeline
@@ -114,7 +116,7 @@ def test_three_likes_of_a_new_genre_bring_it_into_the_top_ten_within_seconds(
             lambda: "Jazz" in top_ten(pipeline.database, listener), "Jazz is there", timeout=30
         )
         took = time.monotonic() - began
-        told = encore_outcome("doctor", "--json", env=pipeline.env)
+        told = doctor(pipeline)
         assert live.runs
         assert stream.runs
     logging.getLogger(__name__).warning("from the likes to the list: %.2f s", took)
@@ -128,11 +130,22 @@ def test_three_likes_of_a_new_genre_bring_it_into_the_top_ten_within_seconds(
     the_doctor_followed_an_event_to_its_list(told)
 
 
+def doctor(pipeline: Pipeline) -> "subprocess.CompletedProcess[str]":
+    """Let the doctor look at everything, and follow an event to the answer of an API."""
+    port = free_port()
+    key = make_keys(pipeline.database)[Role.READ]
+    env = {**pipeline.env, "SERVE_PORT": str(port), "DOCTOR_API_KEY": key}
+    with running("serve", env=env, log=pipeline.folder / "serve.log") as api:
+        api.wait_until(lambda: is_ready(f"http://127.0.0.1:{port}"), timeout=60, what="it answers")
+        return encore_outcome("doctor", "--json", env=env)
+
+
 def the_doctor_followed_an_event_to_its_list(done: "subprocess.CompletedProcess[str]") -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert [one for one in told["checks"] if not one["well"]] == []
     names = ["produced", "acknowledged", "read and committed", "folded in", "served"]
+    names += ["answered by the API"]
     assert [one["name"] for one in told["hops"]] == names
     seconds = [one["seconds"] for one in told["hops"]]
     assert seconds == sorted(seconds)

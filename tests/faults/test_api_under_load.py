@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-import socket
 import threading
 import time
 import uuid
@@ -19,7 +18,7 @@ import pytest
 from encore.events import Topics
 from encore.stack.redis_server import has_redis
 from serving.keys import Role
-from tests.api import make_keys, read_topic, seed
+from tests.api import free_port, is_ready, make_keys, read_topic, seed
 from tests.programs import Program, encore, running
 
 pytestmark = [pytest.mark.faults, pytest.mark.services]
@@ -173,8 +172,7 @@ def test_whatever_is_killed_only_promised_answers_are_given_and_no_event_is_lost
     named = stack.endpoints()
     seed(named["DATABASE_URL"])
     keys = make_keys(named["DATABASE_URL"])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = {**stack.env, **named}
     with running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log") as api:
@@ -213,14 +211,6 @@ def wait_for(api: Program, load: Load, phase: str, promised: dict[str, set[int]]
         )
 
     api.wait_until(settled, timeout=120, what=f"answers while {phase}")
-
-
-def is_ready(url: str) -> bool:
-    try:
-        told = httpx.get(f"{url}/api/v1/health/ready", timeout=10)
-    except httpx.TransportError:
-        return False
-    return told.status_code == 200 and "away" not in told.json()["parts"].values()
 
 
 def events(named: dict[str, str]) -> list[tuple[bytes | None, bytes | None]]:

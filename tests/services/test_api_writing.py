@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from database.migrate import upgrade
 from encore.events import Topics
 from encore.topics import topic_ids
 from serving.keys import Role
-from tests.api import Api, make_keys, read_topic, serving
+from tests.api import Api, free_port, make_keys, read_topic, serving
 from tests.door import Door
 from tests.live import execute
 from tests.programs import running
@@ -302,8 +301,7 @@ def test_what_kafka_did_not_take_is_taken_when_it_is_back(
 
 
 def test_the_command_serves_until_it_is_asked_to_end(url: str, kafka: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     new = f"served-{uuid.uuid4().hex[:8]}"
     env = {"DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_TOPIC_PREFIX": new}
     with transaction(url) as cursor:
