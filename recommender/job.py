@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from database.engine import transaction
-from database.migrate import pending
+from database.migrate import require_newest
 from encore.errors import EncoreError
 from encore.log import configure_logging, get_logger
 from encore.settings import Settings, TrainEngine, redacted, settings
@@ -90,8 +90,7 @@ def run(url: str, current: Settings, seed: int, *, force: bool = False) -> int:
         RefusedError: it is worse than the published one, and not forced.
         EncoreError: nothing was published; readers see what they saw before.
     """
-    if pending(url):
-        raise EncoreError("the database lacks tables. Bring it up to date with `encore migrate`.")
+    require_newest(url)
     with only_one_training(url):
         parameters = als_parameters(current, seed)
         model_run_id = start_run(url, "als", parameters.as_dict())

@@ -205,14 +205,10 @@ def _database() -> "Iterator[extensions.cursor]":
     Raises:
         EncoreError: they are not there yet.
     """
-    from psycopg2 import errors
-
     from database.engine import transaction
+    from database.migrate import require_newest
 
-    try:
-        with transaction(database_url(), application_name="encore keys") as cursor:
-            yield cursor
-    except errors.UndefinedTable:
-        raise EncoreError(
-            "the database lacks tables. Bring it up to date with `encore migrate`."
-        ) from None
+    url = database_url()
+    require_newest(url)
+    with transaction(url, application_name="encore keys") as cursor:
+        yield cursor

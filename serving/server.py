@@ -80,16 +80,12 @@ def config(app: FastAPI) -> uvicorn.Config:
 
 def _check_tables(database_url: str) -> None:
     """Say at once that tables are lacking; without PostgreSQL that is said when it is back."""
-    from database.engine import connect
-    from database.migrate import pending
+    from database.migrate import require_newest
 
     try:
-        connect(database_url).close()
+        require_newest(database_url)
     except ServiceUnavailableError as error:
         log.warning("PostgreSQL is away: answers are 503 until it is there", because=str(error))
-        return
-    if pending(database_url):
-        raise EncoreError("the database lacks tables. Bring it up to date with `encore migrate`.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

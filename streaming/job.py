@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from pyspark.sql import SparkSession
 
 from database.engine import transaction
-from database.migrate import pending
+from database.migrate import require_newest
 from encore.errors import EncoreError, ServiceUnavailableError
 from encore.events import Topics
 from encore.log import configure_logging, get_logger
@@ -183,10 +183,7 @@ def explain(error: BaseException) -> str:
 
 def check_database(database: str, settings: Settings) -> None:
     """Refuse a database with an old schema, or with features built by other settings."""
-    if pending(database):
-        raise EncoreError(
-            f"{redact_url(database)} lacks a migration. Bring it up to date with `encore migrate`."
-        )
+    require_newest(database)
     half_lives = HalfLives.of(settings)
     with transaction(database) as cursor:
         claim_settings(

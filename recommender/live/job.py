@@ -3,16 +3,14 @@
 from contextlib import closing
 from functools import partial
 
-from database.engine import transaction
-from database.migrate import pending
+from database.migrate import require_newest
 from encore.cache import Forgetter, namespace
-from encore.errors import EncoreError
 from encore.log import get_logger
 from encore.settings import Settings, redacted
 from encore.stack.endpoints import redact_url
 from recommender.live.folded import load_folded
 from recommender.live.stopping import Stop
-from recommender.live.worker import APPLICATION_NAME, Load, Pace, Worker
+from recommender.live.worker import Load, Pace, Worker
 from recommender.rules import Rules
 
 log = get_logger("live")
@@ -26,10 +24,7 @@ def run(url: str, redis: str, settings: Settings, *, once: bool) -> None:
     Raises:
         EncoreError: PostgreSQL does not answer, or lacks tables.
     """
-    with transaction(url, application_name=APPLICATION_NAME):
-        pass  # says in a sentence that nobody answers
-    if pending(url):
-        raise EncoreError("the database lacks tables. Bring it up to date with `encore migrate`.")
+    require_newest(url)
     log.info("settings", **redacted(settings))
     log.info("starting", database=redact_url(url), redis=redact_url(redis))
     stop = Stop()

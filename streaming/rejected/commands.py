@@ -251,16 +251,13 @@ def _database() -> "Iterator[extensions.connection]":
         EncoreError: the database does not answer, or lacks a migration.
     """
     from database.engine import connect
-    from database.migrate import pending
-    from encore.stack.endpoints import database_url, redact_url
+    from database.migrate import require_newest
+    from encore.stack.endpoints import database_url
 
     url = database_url()
     connection = connect(url, application_name=APPLICATION)
     try:
-        if pending(url):
-            raise EncoreError(
-                f"{redact_url(url)} lacks a migration. Bring it up to date with `encore migrate`."
-            )
+        require_newest(url)
         yield connection
     finally:
         connection.close()
