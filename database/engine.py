@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, create_engine
 
 from encore.errors import ServiceUnavailableError
 from encore.stack.endpoints import redact_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 APPLICATION_NAME = "encore"
 # Both are what psycopg2 raises for whatever time may heal: a server that is away or starting, a
@@ -57,6 +60,8 @@ def with_timeout(url: str, seconds: float) -> str:
     return parts._replace(query=query).geturl()
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str) -> "Engine":
     """Return a SQLAlchemy engine for migrations and schema checks."""
+    from sqlalchemy import create_engine  # as long to load as all the rest, and seldom needed
+
     return create_engine(url.replace("postgresql://", "postgresql+psycopg2://", 1))

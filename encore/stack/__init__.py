@@ -1,5 +1,5 @@
-"""The local stack: real Kafka and PostgreSQL without Docker, or those the settings name."""
+"""The local stack: real Kafka and PostgreSQL without Docker, or those the settings name.
 
-from encore.stack.local import Health, ServiceStatus, down, status, up, wipe
-
-__all__ = ["Health", "ServiceStatus", "down", "status", "up", "wipe"]
+:mod:`encore.stack.local` starts and stops it. Nothing is imported here: who only wants to know
+where a service is would pay for all that starts them.
+"""

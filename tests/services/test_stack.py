@@ -20,9 +20,10 @@ from kafka import KafkaProducer
 from encore.errors import EncoreError, ServiceUnavailableError
 from encore.events import MUSIC_TOPICS
 from encore.settings import settings
-from encore.stack import Health, down, layout, status, up, wipe
+from encore.stack import layout
 from encore.stack.account import SHARED_ROOT
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers, redis_url
+from encore.stack.local import Health, down, status, up, wipe
 from encore.stack.process import find_by, free_port
 from encore.stack.redis_server import has_redis
 from encore.stack.state import ServerState, read_state, write_state
