@@ -102,8 +102,8 @@ class Broker(Server):
 def java_command(*memory: str) -> list[str]:
     """Return the command line of a Kafka program up to its class name."""
     classpath = os.pathsep.join(str(jar) for jar in kafka_jars())
-    options = ["-XX:+UseG1GC", f"-Dlog4j2.configurationFile={LOG_CONFIG}"]
-    return [str(find_java()), *memory, *options, "-cp", classpath]
+    log_config = f"-Dlog4j2.configurationFile={LOG_CONFIG}"
+    return [str(find_java()), *memory, log_config, "-cp", classpath]
 
 
 def local_properties(data: Path, port: int, controller_port: int) -> str:
