@@ -22,6 +22,8 @@ CONF_DIR = PROJECT_ROOT / "spark"
 STACK = "-Xss8m"
 DEFAULTS_FILE = CONF_DIR / "spark-defaults.conf"
 LOG_CONFIG = CONF_DIR / "log4j2.properties"
+_PYTHON = CONF_DIR / "python"
+_PYTHONS = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 
 
 def connector_jars() -> list[Path]:
@@ -79,6 +81,8 @@ def _start(app_name: str, master: str, archive_to: Path | None = None) -> _Start
     """Return what a driver is started with: an archive of classes needs both to fit."""
     options = [STACK, f"-Dencore.app={app_name}", f'"-Dlog4j2.configurationFile={LOG_CONFIG}"']
     environment = spark_environment()
+    if master.startswith("local"):  # elsewhere nobody knows the script
+        environment |= {"ENCORE_PYTHON": sys.executable} | dict.fromkeys(_PYTHONS, str(_PYTHON))
     archive = usable_archive(master)
     if archive_to or archive:
         environment["SPARK_CONF_DIR"] = str(empty_folder())
@@ -107,8 +111,7 @@ def spark_environment() -> dict[str, str]:
     python_path = [str(PROJECT_ROOT), *(one for one in inherited if one != str(PROJECT_ROOT))]
     return {
         "JAVA_HOME": str(find_java().resolve().parents[1]),
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        **dict.fromkeys(_PYTHONS, sys.executable),
         "PYTHONPATH": os.pathsep.join(one for one in python_path if one),
         "SPARK_CONF_DIR": str(CONF_DIR),
         "SPARK_HOME": str(pyspark_home()),

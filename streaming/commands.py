@@ -14,6 +14,7 @@ app.add_typer(rejected_app, name="rejected")
 
 JOB = Path(__file__).with_name("job.py")
 REBUILD = Path(__file__).with_name("rebuild.py")
+CONF = {"spark.python.daemon.module": "streaming.daemon"}
 
 
 class Source(StrEnum):
@@ -40,7 +41,7 @@ def stream(
 
     arguments = ["--available-now"] if available_now else []
     arguments += ["--accept-topic-reset"] if accept_topic_reset else []
-    job = submission(JOB, arguments, app_name="encore-stream")
+    job = submission(JOB, arguments, app_name="encore-stream", extra_conf=CONF)
     os.execvpe(job.command[0], job.command, {**os.environ, **job.environment})  # noqa: S606
 
 
@@ -55,5 +56,5 @@ def rebuild(
     from encore.spark import submission
 
     arguments = [word for name in table or () for word in ("--table", name)]
-    job = submission(REBUILD, arguments, app_name="encore-rebuild")
+    job = submission(REBUILD, arguments, app_name="encore-rebuild", extra_conf=CONF)
     os.execvpe(job.command[0], job.command, {**os.environ, **job.environment})  # noqa: S606

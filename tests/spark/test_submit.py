@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import py4j
+import pyspark
 import pytest
 
 from encore.paths import PROJECT_ROOT, encore_home
@@ -15,6 +18,7 @@ from encore.spark import (
     read_properties,
     submission,
 )
+from streaming.commands import CONF
 
 pytestmark = pytest.mark.spark
 
@@ -44,9 +48,9 @@ def job(tmp_path: Path) -> Path:
     return path
 
 
-def told(output: str) -> list[str]:
+def told(output: str) -> list[Any]:
     line = next(line for line in output.splitlines() if line.startswith("TOLD "))
-    found: list[str] = json.loads(line.removeprefix("TOLD "))
+    found: list[Any] = json.loads(line.removeprefix("TOLD "))
     return found
 
 
@@ -80,6 +84,34 @@ def test_a_job_runs_with_our_jars_settings_and_python(job: Path) -> None:
     noise = encore_home() / "logs" / "spark-trial.log"
     assert "a warning of Spark's" in noise.read_text()
     assert "a warning of Spark's" not in done.stdout + done.stderr
+
+
+def test_its_python_loads_nothing_from_a_zip_and_the_task_of_the_stream_once(
+    tmp_path: Path,
+) -> None:
+    job = tmp_path / "job.py"
+    job.write_text(
+        "import json, sys, pyspark, py4j, os\n"
+        "from pyspark.sql import SparkSession\n"
+        "spark = SparkSession.builder.getOrCreate()\n"
+        "def look(_):\n"
+        "    import gc, sys, pyspark, py4j\n"
+        "    files = [pyspark.__file__, py4j.__file__]\n"
+        "    return ['streaming.task' in sys.modules, gc.get_freeze_count() > 0, files]\n"
+        "found = spark.sparkContext.range(1).map(look).first()\n"
+        "print('TOLD ' + json.dumps([*found, [pyspark.__file__, py4j.__file__]]))\n"
+    )
+    submitted = submission(job, [], master="local[1]", app_name="trial", extra_conf=CONF)
+    done = subprocess.run(
+        submitted.command,
+        env={**os.environ, **submitted.environment, "PYTHONPATH": f"{PROJECT_ROOT}:/a * path"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=180,
+    )
+    here = [pyspark.__file__, py4j.__file__]
+    assert told(done.stdout) == [True, True, here, here]
 
 
 def test_the_plain_line_works_after_encore_env(job: Path) -> None:
