@@ -45,6 +45,8 @@ CORRUPTIONS = {
     "(SELECT min(ctid) FROM item_trends WHERE heat IS NOT NULL)",
     "user_item_affinity": "UPDATE user_item_affinity SET signal = signal + 0.001 WHERE ctid = "
     "(SELECT min(ctid) FROM user_item_affinity)",
+    "recommendation_outcomes": "INSERT INTO recommendation_outcomes (hour, model_run_id, variant, "
+    "source, position, impressions) VALUES ('2026-10-30 00:00+00', 7, '', 'personal', 1, 3)",
     "users": "UPDATE users SET city = '' WHERE ctid = (SELECT min(ctid) FROM users)",
     "genres": "INSERT INTO genres VALUES ('Polka of the Deep')",
     "rejected_events": "UPDATE rejected_events SET raw = raw || '\\x00'::bytea WHERE ctid = "
@@ -62,6 +64,7 @@ TOLD = {
     "minute_users": "extra minute=2026-10-30T00:00:00.000000Z, user_id='nobody'",
     "item_trends": "heat is",
     "user_item_affinity": "signal must be",
+    "recommendation_outcomes": "extra hour=2026-10-30T00:00:00.000000Z, model_run_id=7",
     "users": "city must be",
     "genres": "extra genre='Polka of the Deep'",
     "rejected_events": "raw must be",

@@ -6,6 +6,7 @@ Each file is read as Compose reads it: paths are relative to the file, ``${NAME}
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -173,6 +174,15 @@ def test_the_image_copies_what_exists_and_what_the_build_may_see() -> None:
     for source in copied:
         assert (PROJECT_ROOT / source).exists(), source
         assert f"!{source}" in visible
+
+
+def test_the_image_has_every_package_of_the_project() -> None:
+    with (PROJECT_ROOT / "pyproject.toml").open("rb") as file:
+        packages = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    dockerfile = (PROJECT_ROOT / "spark" / "Dockerfile").read_text(encoding="utf-8")
+    lines = set(dockerfile.splitlines())
+    folders = {name.partition(".")[0] for name in packages}
+    assert {one for one in folders if f"COPY {one} {one}" not in lines} == set()
 
 
 def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
