@@ -103,7 +103,13 @@ USERS = Table(
     _time("updated_at", "When this version was made", nullable=True),
     CheckConstraint("level IN ('free', 'paid')", name="level"),
     Index(None, "country"),
+    _trigrams("ix_users_name_trigrams", "name"),
     comment="Users as last announced on the users topic. One row a user.",
+)
+Index(
+    "ix_users_beginning",
+    func.lower(USERS.c.user_id).label("lowered"),
+    postgresql_ops={"lowered": "text_pattern_ops"},
 )
 
 ARTISTS = Table(

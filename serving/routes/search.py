@@ -15,16 +15,19 @@ from serving.schemas import FoundUsers
 
 router = APIRouter(tags=["users"], dependencies=[READS])
 
-# Who is not announced can be found by the whole id. The exact id comes first, then the beginnings.
-_FOUND: Final = """
+# Each part has an index of its own. Who is not announced can be found by the whole id. The exact id
+# comes first, then the beginnings.
+FOUND: Final = """
 SELECT f.user_id, u.name, u.city, u.country
-  FROM (SELECT user_id, user_id = $1 AS same, starts_with(lower(user_id), lower($1)) AS begins
-          FROM users
-         WHERE starts_with(lower(user_id), lower($1)) OR name ILIKE like_pattern($1)
+  FROM (SELECT user_id FROM users WHERE starts_with(lower(user_id), lower($1))
          UNION
-        SELECT user_id, true, true FROM user_counts_day WHERE user_id = $1) AS f
+        SELECT user_id FROM users WHERE name ILIKE like_pattern($1)
+         UNION
+        SELECT user_id FROM user_counts_day WHERE user_id = $1) AS f
   LEFT JOIN users AS u USING (user_id)
- ORDER BY f.same DESC, f.begins DESC, length(f.user_id), f.user_id LIMIT $2
+ ORDER BY f.user_id = $1 DESC, starts_with(lower(f.user_id), lower($1)) DESC, length(f.user_id),
+          f.user_id
+ LIMIT $2
 """
 _ACTIVE: Final = """
 SELECT s.user_id, u.name, u.city, u.country
@@ -53,5 +56,5 @@ async def find_users(
 ) -> Response:
     """Find listeners."""
     reader = parts_of(request).reader
-    rows = await (reader.rows(_ACTIVE, n) if q is None else reader.rows(_FOUND, q, n))
+    rows = await (reader.rows(_ACTIVE, n) if q is None else reader.rows(FOUND, q, n))
     return answer({"users": plain(rows)})

@@ -9,6 +9,7 @@ import pytest
 
 from database.engine import transaction
 from serving.keys import Role, revoke, split
+from serving.routes.search import FOUND
 from tests.api import Api, make_keys, seed, serving
 from tests.live import execute
 
@@ -163,3 +164,13 @@ def test_without_words_those_are_found_who_were_active_last(api: Api) -> None:
     assert api.json("/users")["users"] == [
         {"user_id": "ada", "name": "Ada Sten", "city": None, "country": "SE"}
     ]
+
+
+def test_a_search_of_listeners_need_not_read_them_all(api: Api) -> None:
+    with transaction(api.database_url) as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN " + FOUND.replace("$1", "'ada'").replace("$2", "20"))
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Seq Scan" not in plan
+    for index in ("ix_users_beginning", "ix_users_name_trigrams", "pk_user_counts_day"):
+        assert index in plan
