@@ -318,6 +318,12 @@ class Settings(BaseSettings):
     serve_rate_per_second: int = Field(
         1000, ge=0, description="Most requests of one key, by process (429). 0: no limit."
     )
+    serve_streams_per_key: int = Field(
+        32,
+        ge=0,
+        description="Most streams (server-sent events) that one key may have open at a "
+        "process (429). 0: no limit.",
+    )
     serve_max_request_bytes: Count = Field(8_388_608, description="A larger body is refused (413).")
     serve_key_seconds: Seconds = Field(
         5.0, description="A key that is revoked stops to count within this time."

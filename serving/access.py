@@ -2,7 +2,9 @@
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,7 +16,7 @@ from starlette.datastructures import Headers
 
 from serving.keys import Role, same, split
 from serving.limits import Limiter
-from serving.problems import ProblemError
+from serving.problems import RETRY_SECONDS, ProblemError
 from serving.reader import Reader
 
 _MOST_KEPT: Final = 10_000
@@ -45,14 +47,21 @@ class _Known:
 
 
 class Access:
-    """Keys as PostgreSQL knows them, remembered for ``key_seconds``."""
+    """Keys as PostgreSQL knows them, remembered for ``key_seconds``.
 
-    def __init__(self, reader: Reader, limiter: Limiter, key_seconds: float) -> None:
+    Each may have ``most_streams`` answers that go on at a time; 0: any number.
+    """
+
+    def __init__(
+        self, reader: Reader, limiter: Limiter, key_seconds: float, most_streams: int
+    ) -> None:
         """Take where keys are, and what is allowed to them."""
         self._reader = reader
         self._limiter = limiter
         self._key_seconds = key_seconds
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._most_streams = most_streams
+        self._going_on: Counter[str] = Counter()
 
     async def caller(self, text: str | None, address: str) -> Caller:
         """Return who a key belongs to.
@@ -72,6 +81,30 @@ class Access:
             raise _unknown(given=True)
         self._limit(key_id)
         return Caller(key_id, known.role)
+
+    @contextmanager
+    def going_on(self, caller: Caller) -> Iterator[None]:
+        """Count an answer that goes on, for as long as it does."""
+        self._going_on[caller.key_id] += 1
+        try:
+            yield
+        finally:
+            self._going_on[caller.key_id] -= 1
+            self._going_on += Counter()  # forgets who has none
+
+    def one_more(self, caller: Caller) -> None:
+        """Let a key have another answer that goes on.
+
+        Raises:
+            ProblemError: it has as many as one may have (429).
+        """
+        if self._most_streams and self._going_on[caller.key_id] >= self._most_streams:
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"the key has {self._most_streams} streams open, which is all that "
+                "SERVE_STREAMS_PER_KEY allows: end one first",
+                retry_after=RETRY_SECONDS,
+            )
 
     async def still_counts(self, caller: Caller) -> None:
         """Let an answer go on that began with a key.

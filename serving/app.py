@@ -151,7 +151,7 @@ def _parts(settings: Settings, database_url: str, kafka: str, redis: str) -> Par
         kafka=kafka,
         reader=reader,
         cards=Cards(reader, seconds),
-        access=Access(reader, limiter, settings.serve_key_seconds),
+        access=Access(reader, limiter, settings.serve_key_seconds, settings.serve_streams_per_key),
         measures=measures,
         health=Health(reader, kafka, cache),
         writer=Writer(kafka, settings),

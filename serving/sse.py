@@ -38,7 +38,11 @@ def streamed(
     """Answer with what is seen as events of a name, until the caller goes or the key is revoked.
 
     None is nothing new. ``most`` ends it after so many events.
+
+    Raises:
+        ProblemError: the key has as many of them as it may have.
     """
+    access.one_more(caller)
     return EventSourceResponse(_told(name, seen, access, caller, most), headers=HEADERS)
 
 
@@ -50,21 +54,22 @@ async def _told(
     most: int | None,
 ) -> AsyncIterator[bytes]:
     told, told_at = 0, time.monotonic()
-    async with aclosing(seen) as every:
-        async for one in every:
-            try:
-                await access.still_counts(caller)
-            except ProblemError as error:
-                yield problem(error)
-                return
-            now = time.monotonic()
-            if one is None and now - told_at < _SIGN_OF_LIFE_SECONDS:
-                continue
-            told_at = now
-            if one is None:
-                yield format_sse_event(comment="nothing new")
-                continue
-            yield problem(one) if isinstance(one, ProblemError) else event(name, one)
-            told += 1
-            if most is not None and told >= most:
-                return
+    with access.going_on(caller):
+        async with aclosing(seen) as every:
+            async for one in every:
+                try:
+                    await access.still_counts(caller)
+                except ProblemError as error:
+                    yield problem(error)
+                    return
+                now = time.monotonic()
+                if one is None and now - told_at < _SIGN_OF_LIFE_SECONDS:
+                    continue
+                told_at = now
+                if one is None:
+                    yield format_sse_event(comment="nothing new")
+                    continue
+                yield problem(one) if isinstance(one, ProblemError) else event(name, one)
+                told += 1
+                if most is not None and told >= most:
+                    return

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from database.engine import transaction
+from serving.app import PREFIX
 from serving.keys import Role, revoke, split
 from serving.routes.search import FOUND
 from tests.api import Api, make_keys, seed, serving
-from tests.live import execute
+from tests.live import execute, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -174,3 +175,17 @@ def test_a_search_of_listeners_need_not_read_them_all(api: Api) -> None:
     assert "Seq Scan" not in plan
     for index in ("ix_users_beginning", "ix_users_name_trigrams", "pk_user_counts_day"):
         assert index in plan
+
+
+def test_a_key_has_so_many_streams_open_at_once_and_another_when_one_ended(api: Api) -> None:
+    path = f"{PREFIX}/stream/now"
+    with serving(api.database_url, serve_streams_per_key=1) as other:
+        headers = other.headers(Role.READ)
+        with other.client.stream("GET", path, headers=headers) as first:
+            lines = first.iter_lines()  # kept: its end would be the stream's
+            assert next(lines) == "event: now"
+            refused = other.get("/stream/now", most=1)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert "SERVE_STREAMS_PER_KEY" in refused.json()["detail"]
+            assert other.get("/stream/now", Role.ADMIN, most=1).status_code == 200
+        wait_until(lambda: other.get("/stream/now", most=1).status_code == 200, "it may again")
