@@ -57,10 +57,20 @@ def bench_fold_in(bench: Bench, crowd: Crowd = _CROWD, repeats: int = 3) -> list
 
     found = take_turns({"bare": bare, "ours": ours}, repeats=repeats)
     stop.close()
+    with _live(bench), _live(bench), closing(connect(bench.database)) as reader:
+        reader.autocommit = True
+
+        def theirs() -> float:
+            _queue(bench, listeners.user_ids)
+            return rate(count, lambda: _wait_until(lambda: _caught_up(reader)))
+
+        shared = take_turns({"bare": bare, "ours": theirs}, repeats=repeats)
     against = "bare LAPACK solves and top 50 of the same users in memory"
     return [
-        compare("fold-in", against, found["ours"], found["bare"], unit="users/s", target=">= 0.3")
-    ]
+        compare("fold-in", against, found["ours"], found["bare"], unit="users/s", target=">= 0.3"),
+        compare("fold-in, 2 workers", f"{against}, in one process", shared["ours"], shared["bare"],
+                unit="users/s"),
+    ]  # fmt: skip
 
 
 def bench_live_freshness(bench: Bench, per_second: int = 500, probes: int = 100) -> list[Figure]:
@@ -147,15 +157,17 @@ def _live(bench: Bench) -> Iterator[None]:
     env = {**os.environ, "DATABASE_URL": bench.database, "LOG_LEVEL": "error"}
     process = subprocess.Popen(command, env=env)
     try:
-        _wait_until(lambda: _caught_up(bench))
+        with closing(connect(bench.database)) as reader:
+            reader.autocommit = True
+            _wait_until(lambda: _caught_up(reader))
         yield
     finally:
         process.terminate()
         process.wait(timeout=60)
 
 
-def _caught_up(bench: Bench) -> bool:
-    with transaction(bench.database) as cursor:
+def _caught_up(reader: extensions.connection) -> bool:
+    with reader.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM live_workers WHERE caught_up)"
             " AND NOT EXISTS (SELECT FROM live_queue)"
@@ -168,7 +180,7 @@ def _wait_until(reached: Callable[[], bool]) -> None:
     while not reached():
         if time.monotonic() > deadline:
             raise RuntimeError(f"encore live did not catch up in {_CAUGHT_UP_SECONDS:g} s")
-        time.sleep(0.2)
+        time.sleep(0.02)
 
 
 def _those(reader: extensions.connection, query: str) -> Callable[[Sequence[str]], Sequence[str]]:

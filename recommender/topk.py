@@ -49,7 +49,7 @@ def top_k(scores: Floats, k: int) -> tuple[Indexes, Floats]:
     counts = np.count_nonzero(likely, axis=1)
     few = np.isfinite(bound) & (counts <= _MOST_LIKELY * width)
     if not few.any():
-        return _partitioned(scores, width)
+        return _slowly(scores, bound, width)
     likely[~few] = False
     rows, columns = np.divmod(np.flatnonzero(likely), scores.shape[1])
     counts[~few] = 0
@@ -61,7 +61,7 @@ def top_k(scores: Floats, k: int) -> tuple[Indexes, Floats]:
     order = np.argsort(-values, axis=1, kind="stable")[:, :width]
     found = np.take_along_axis(at, order, axis=1), np.take_along_axis(values, order, axis=1)
     if not few.all():
-        found[0][~few], found[1][~few] = _partitioned(scores[~few], width)
+        found[0][~few], found[1][~few] = _slowly(scores[~few], bound[~few], width)
     return found
 
 
@@ -79,6 +79,20 @@ def _bound(scores: Floats, width: int) -> Floats:
     best.partition(groups - width, axis=1)
     bound: Floats = best[:, groups - width]
     return bound
+
+
+def _slowly(scores: Floats, bound: Floats, width: int) -> tuple[Indexes, Floats]:
+    """Return what :func:`top_k` does where too many reach the bound: they are equal as a rule."""
+    if not np.isfinite(bound).all():
+        return _partitioned(scores, width)
+    columns = np.empty((len(scores), width), np.int64)
+    for row, (mine, least) in enumerate(zip(scores, bound, strict=True)):
+        found = np.flatnonzero(mine > least)
+        if len(found) < width:  # behind the better ones, so that equals stay in order of columns
+            equal = np.flatnonzero(mine == least)
+            found = np.concatenate([found, equal[: width - len(found)]])
+        columns[row] = found[np.argsort(-mine[found], kind="stable")[:width]]
+    return columns, np.take_along_axis(scores, columns, axis=1)
 
 
 def _partitioned(scores: Floats, width: int) -> tuple[Indexes, Floats]:
