@@ -65,7 +65,7 @@ def _print_trace(traced: "Trace") -> None:
         return
     typer.echo(f"\nevent {traced.event_id}")
     for hop in traced.hops:
-        typer.echo(f"  {hop.seconds:8.3f} s  {hop.name:<19}{hop.seen}")
+        typer.echo(f"  {hop.seconds:8.3f} s  {hop.name:<21}{hop.seen}")
     if traced.stopped:
         typer.echo(_finding_line(traced.stopped))
 
