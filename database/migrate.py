@@ -54,14 +54,14 @@ def pending(url: str) -> bool:
     return found != [_newest()]
 
 
-def require_newest(url: str) -> None:
+def require_newest(url: str, error: type[EncoreError] = EncoreError) -> None:
     """Refuse to work on a database that is not up to date.
 
     Raises:
-        EncoreError: it lacks a migration.
+        EncoreError: it lacks a migration; the ``error`` that is given, if one is.
     """
     if pending(url):
-        raise EncoreError(
+        raise error(
             f"{redact_url(url)} lacks a migration. Bring it up to date with `encore migrate`."
         )
 

@@ -1,8 +1,7 @@
 """The accounting by itself, without Spark."""
 
-from database.migrate import pending
+from database.migrate import require_newest
 from encore.events import Topics
-from encore.stack.endpoints import redact_url
 from verification.accounting import Accounting, close_books
 from verification.books import read_books, snapshot
 from verification.errors import ImpossibleError
@@ -13,24 +12,13 @@ def account(bootstrap: str, database: str, topics: Topics) -> Accounting:
     """Close the books of what is counted now.
 
     Raises:
-        ImpossibleError: nothing is counted, or Kafka's topics are not those that were counted.
+        ImpossibleError: nothing is counted, the database lacks a migration, or Kafka's topics are
+            not those that were counted.
         ServiceUnavailableError: Kafka or PostgreSQL does not answer.
     """
-    refuse_old_schema(database)
+    require_newest(database, ImpossibleError)
     with snapshot(database) as cursor:
         books = read_books(cursor)
     held = read_held(bootstrap, counted_topics(books, topics))
     refuse_other_topics(books, held)
     return close_books(books, held)
-
-
-def refuse_old_schema(database: str) -> None:
-    """Refuse a database that lacks tables.
-
-    Raises:
-        ImpossibleError: it lacks a migration.
-    """
-    if pending(database):
-        raise ImpossibleError(
-            f"{redact_url(database)} lacks a migration. Bring it up to date with `encore migrate`."
-        )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from database.migrate import require_newest
 from encore.events import Topics
 from encore.log import get_logger
 from encore.settings import Settings
@@ -16,9 +17,9 @@ from verification import entities
 from verification.accounting import Accounting, close_books
 from verification.accounts import compare_accounts
 from verification.books import Books, read_books, snapshot
-from verification.closing import refuse_old_schema
 from verification.compare import Check, Finding, compare
 from verification.entities import JudgedEntities, judge_items, judge_users
+from verification.errors import ImpossibleError
 from verification.events import Fates, JudgedEvents, judge_events
 from verification.export import export_table
 from verification.features import PERSONAL, Rules, features
@@ -76,7 +77,7 @@ def take(
         ImpossibleError: what was counted cannot be counted again.
         ServiceUnavailableError: Kafka or PostgreSQL does not answer.
     """
-    refuse_old_schema(database)
+    require_newest(database, ImpossibleError)
     with snapshot(database) as cursor:
         books = read_books(cursor)
         refuse_reset(books)
