@@ -3,8 +3,8 @@
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -82,8 +82,8 @@ class Access:
         self._limit(key_id)
         return Caller(key_id, known.role)
 
-    @contextmanager
-    def going_on(self, caller: Caller) -> Iterator[None]:
+    @asynccontextmanager
+    async def going_on(self, caller: Caller) -> AsyncIterator[None]:
         """Count an answer that goes on, for as long as it does."""
         self._going_on[caller.key_id] += 1
         try:

@@ -54,22 +54,21 @@ async def _told(
     most: int | None,
 ) -> AsyncIterator[bytes]:
     told, told_at = 0, time.monotonic()
-    with access.going_on(caller):
-        async with aclosing(seen) as every:
-            async for one in every:
-                try:
-                    await access.still_counts(caller)
-                except ProblemError as error:
-                    yield problem(error)
-                    return
-                now = time.monotonic()
-                if one is None and now - told_at < _SIGN_OF_LIFE_SECONDS:
-                    continue
-                told_at = now
-                if one is None:
-                    yield format_sse_event(comment="nothing new")
-                    continue
-                yield problem(one) if isinstance(one, ProblemError) else event(name, one)
-                told += 1
-                if most is not None and told >= most:
-                    return
+    async with access.going_on(caller), aclosing(seen) as every:
+        async for one in every:
+            try:
+                await access.still_counts(caller)
+            except ProblemError as error:
+                yield problem(error)
+                return
+            now = time.monotonic()
+            if one is None and now - told_at < _SIGN_OF_LIFE_SECONDS:
+                continue
+            told_at = now
+            if one is None:
+                yield format_sse_event(comment="nothing new")
+                continue
+            yield problem(one) if isinstance(one, ProblemError) else event(name, one)
+            told += 1
+            if most is not None and told >= most:
+                return
