@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from benchmarks.load import Answered, Load, drive, get, post
 from benchmarks.measure import Figure, compare, single, take_turns
 from database.engine import transaction
 from encore.stack import local
+from encore.stack.process import free_port
 from encore.stack.redis_server import has_redis
 from recommender.publish import prepare, publish, table_of
 from recommender.runs import start_run
@@ -154,7 +154,7 @@ def encore_serve(bench: Bench) -> Iterator[Server]:
         "SERVE_RATE_PER_SECOND": "0",
         "LOG_LEVEL": "error",
     }
-    port = _free_port()
+    port = free_port(())
     with _running([sys.executable, "-m", "encore", "serve", "--port", str(port)], env, port) as pid:
         yield Server(port, key, pid)
 
@@ -162,7 +162,7 @@ def encore_serve(bench: Bench) -> Iterator[Server]:
 @contextmanager
 def bare(size: int) -> Iterator[Server]:
     """Run the bare application."""
-    port = _free_port()
+    port = free_port(())
     with _running([sys.executable, "-m", "benchmarks.bare", str(port), str(size)], {}, port) as pid:
         yield Server(port, "", pid)
 
@@ -246,12 +246,6 @@ def _size(server: Server, request: bytes) -> int:
     named = dict(one.split(": ", 1) for one in headers)
     url = f"http://127.0.0.1:{server.port}{path}"
     return len(httpx.request(method, url, headers=named, content=body).raise_for_status().content)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 @contextmanager

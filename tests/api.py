@@ -173,13 +173,6 @@ def serving(
             assert not thread.is_alive(), "the server does not end"
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 def is_ready(url: str) -> bool:
     """Tell whether an API answers, with all that it needs."""
     try:

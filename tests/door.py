@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from encore.stack.process import free_port
+
 
 class Door:
     """A way to a service that can be shut, and opened again at the same port."""
@@ -13,8 +15,7 @@ class Door:
     def __init__(self, host: str, port: int) -> None:
         """Take where it leads to. It is shut at first."""
         self._target = (host, port)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port(())
         self._listening: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []

@@ -10,8 +10,9 @@ import pytest
 from kafka import KafkaProducer
 
 from database.engine import transaction
+from encore.stack.process import free_port
 from serving.keys import Role
-from tests.api import free_port, is_ready, make_keys
+from tests.api import is_ready, make_keys
 from tests.faults.conftest import make_pipeline
 from tests.faults.inside import event
 from tests.faults.pipeline import Pipeline
@@ -132,7 +133,7 @@ def test_three_likes_of_a_new_genre_bring_it_into_the_top_ten_within_seconds(
 
 def doctor(pipeline: Pipeline) -> "subprocess.CompletedProcess[str]":
     """Let the doctor look at everything, and follow an event to the answer of an API."""
-    port = free_port()
+    port = free_port(())
     key = make_keys(pipeline.database)[Role.READ]
     env = {**pipeline.env, "SERVE_PORT": str(port), "DOCTOR_API_KEY": key}
     with running("serve", env=env, log=pipeline.folder / "serve.log") as api:

@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from encore.events import Topics
+from encore.stack.process import free_port
 from encore.stack.redis_server import has_redis
 from serving.keys import Role
-from tests.api import free_port, is_ready, make_keys, read_topic, seed
+from tests.api import is_ready, make_keys, read_topic, seed
 from tests.programs import Program, encore, running
 
 pytestmark = [pytest.mark.faults, pytest.mark.services]
@@ -172,7 +173,7 @@ def test_whatever_is_killed_only_promised_answers_are_given_and_no_event_is_lost
     named = stack.endpoints()
     seed(named["DATABASE_URL"])
     keys = make_keys(named["DATABASE_URL"])
-    port = free_port()
+    port = free_port(())
     url = f"http://127.0.0.1:{port}"
     env = {**stack.env, **named}
     with running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log") as api:

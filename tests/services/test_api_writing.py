@@ -14,9 +14,10 @@ import pytest
 from database.engine import transaction
 from database.migrate import upgrade
 from encore.events import Topics
+from encore.stack.process import free_port
 from encore.topics import topic_ids
 from serving.keys import Role
-from tests.api import Api, free_port, make_keys, read_topic, serving
+from tests.api import Api, make_keys, read_topic, serving
 from tests.door import Door
 from tests.live import execute
 from tests.programs import running
@@ -301,7 +302,7 @@ def test_what_kafka_did_not_take_is_taken_when_it_is_back(
 
 
 def test_the_command_serves_until_it_is_asked_to_end(url: str, kafka: str, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_port(())
     new = f"served-{uuid.uuid4().hex[:8]}"
     env = {"DATABASE_URL": url, "KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_TOPIC_PREFIX": new}
     with transaction(url) as cursor:
