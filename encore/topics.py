@@ -164,7 +164,7 @@ def _create(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, Any]]) ->
         admin.create_topics(wanted, raise_errors=True)
     except TopicAlreadyExistsError:
         pass  # someone else made one of them first: the others are made all the same
-    except KafkaError as error:
+    except (KafkaError, RuntimeError) as error:  # the latter while there is no controller yet
         raise EncoreError(f"Kafka did not create {', '.join(wanted)}: {error}") from None
     admin.wait_for_topics(list(wanted), timeout_ms=CALL_MS)
     for name, one in wanted.items():

@@ -27,6 +27,8 @@ _MAY_PASS: Final = (
     exceptions.InvalidAuthorizationSpecificationError,
     exceptions.InvalidCatalogNameError,
     exceptions.InterfaceError,
+    # What asyncpg says of a connection on which PostgreSQL has announced its end.
+    exceptions.InternalClientError,
 )
 _LACKS = (exceptions.UndefinedTableError, exceptions.UndefinedFunctionError)
 

@@ -18,6 +18,7 @@ class Door:
         self._port = free_port(())
         self._listening: socket.socket | None = None
         self._open: list[socket.socket] = []
+        self._silent: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
 
     @classmethod
@@ -39,6 +40,12 @@ class Door:
         self._listening = socket.create_server(("127.0.0.1", self._port))
         self._start(self._accept, self._listening)
 
+    def last_words(self, said: bytes) -> None:
+        """Say something to everyone inside, and nothing more, without closing their connection."""
+        for inside, outside in zip(self._open[::2], self._open[1::2], strict=True):
+            self._silent.add(outside)
+            inside.sendall(said)
+
     def shut(self) -> None:
         """Refuse who comes, and cut off who is inside."""
         if self._listening is not None:
@@ -52,7 +59,7 @@ class Door:
             thread.join(10)
         for one in self._open:
             one.close()
-        self._open, self._threads = [], []
+        self._open, self._silent, self._threads = [], set(), []
 
     def _accept(self, listening: socket.socket) -> None:
         while True:
@@ -61,6 +68,8 @@ class Door:
             except OSError:
                 return
             outside = socket.create_connection(self._target)
+            for one in (inside, outside):  # what is said has arrived, not waits for an answer
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open += [inside, outside]
             self._start(self._carry, inside, outside)
             self._start(self._carry, outside, inside)
@@ -70,11 +79,11 @@ class Door:
         self._threads.append(thread)
         thread.start()
 
-    @staticmethod
-    def _carry(here: socket.socket, there: socket.socket) -> None:
+    def _carry(self, here: socket.socket, there: socket.socket) -> None:
         try:
             while some := here.recv(65_536):
-                there.sendall(some)
+                if here not in self._silent:
+                    there.sendall(some)
             there.shutdown(socket.SHUT_WR)
         except OSError:
             return
