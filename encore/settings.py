@@ -290,6 +290,11 @@ class Settings(BaseSettings):
     live_batch_users: Count = Field(
         500, description="Most listeners whose lists encore live makes in one transaction."
     )
+    live_lanes: Count = Field(
+        2,
+        description="Batches that one encore live has under way at once, each on a connection of "
+        "its own: while one waits for PostgreSQL, another computes.",
+    )
     live_poll_seconds: Seconds = Field(
         2.0, description="encore live looks for work this often when nothing wakes it."
     )

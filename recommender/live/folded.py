@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 from psycopg2 import extensions
-from threadpoolctl import threadpool_limits
 
 from recommender.artifact import load_bundle
 from recommender.bundle import Bundle, Lists
@@ -41,12 +40,11 @@ class FoldedLists:
         """Yield a list for each user of whom something positive is known as of now."""
         read = self.listeners(cursor, user_ids)
         size = self.bundle.block_rows
-        with threadpool_limits(1):  # one small solve after another: threads only get in the way
-            for start in range(0, len(read.user_ids), size):
-                part = slice(start, start + size)
-                names = read.user_ids[part]
-                lists = self.bundle.lists(names, read.weights[part], read.known[part], n)
-                yield from self._made(names, lists)
+        for start in range(0, len(read.user_ids), size):
+            part = slice(start, start + size)
+            names = read.user_ids[part]
+            lists = self.bundle.lists(names, read.weights[part], read.known[part], n)
+            yield from self._made(names, lists)
 
     def _made(self, user_ids: Sequence[str], lists: Lists) -> Iterator[MadeList]:
         found = entries(self.bundle.catalogue, lists)

@@ -52,4 +52,5 @@ def pace_of(settings: Settings) -> Pace:
         catalogue_seconds=settings.live_catalogue_seconds,
         patience_seconds=settings.stream_patience_seconds,
         lock_timeout_seconds=settings.stream_lock_timeout_seconds,
+        lanes=settings.live_lanes,
     )

@@ -3,16 +3,21 @@
 One batch is one transaction: lock buckets, take users, hold the published run, read what the
 users gave items, make the lists, write them, commit. Whatever ends it before the commit leaves
 the users in the queue.
+
+A worker has a batch under way in each of its lanes: while one waits for PostgreSQL, another solves.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from uuid import UUID, uuid4
 
 import psycopg2
 from psycopg2 import errors, extensions
+from threadpoolctl import threadpool_limits
 
 from database.engine import TRANSIENT, connect
 from encore.errors import ServiceUnavailableError
@@ -42,7 +47,7 @@ Forget = Callable[[Iterable[str]], object]
 
 @dataclass(frozen=True)
 class Pace:
-    """How much a worker takes at once, and how long it waits for what.
+    """How much a worker takes at once in each of its lanes, and how long it waits for what.
 
     After ``catalogue_seconds`` it loads the model anew, with the items that came since.
     """
@@ -53,6 +58,7 @@ class Pace:
     catalogue_seconds: float
     patience_seconds: float
     lock_timeout_seconds: float
+    lanes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class Worker:
     _loaded: _Loaded | None = field(default=None, init=False)
     _failing_since: float | None = field(default=None, init=False)
     _say_so_at: float = field(default=0.0, init=False)
+    _saying: Lock = field(default_factory=Lock, init=False)
+    _loading: Lock = field(default_factory=Lock, init=False)
 
     def run(self, *, once: bool = False) -> None:
         """Work until it is requested to stop, with ``once`` until nobody is queued.
@@ -88,6 +96,16 @@ class Worker:
         Raises:
             ServiceUnavailableError: PostgreSQL was away for longer than the patience lasts.
         """
+        # One small solve after another: threads of BLAS only get in the way of the lanes.
+        with threadpool_limits(1), ThreadPoolExecutor(self.pace.lanes) as threads:
+            lanes = [threads.submit(self._lane, once=once) for _ in range(self.pace.lanes)]
+            for lane in as_completed(lanes):
+                if lane.exception() is not None:
+                    self.stop.request()
+        for lane in lanes:
+            lane.result()
+
+    def _lane(self, *, once: bool) -> None:
         while True:
             try:
                 self._work(once=once)
@@ -128,16 +146,17 @@ class Worker:
     def _well(self, connection: extensions.connection) -> None:
         """Note that all is well, and say so in the database now and then."""
         self._failing_since = None
-        self.forget(())
-        now = time.monotonic()
-        if now < self._say_so_at:
-            return
-        with connection, connection.cursor() as cursor:
-            registered = stay_registered(cursor, self.name)
-        if not registered:
-            queued = register(connection, self.name)
-            log.info("registered", worker=str(self.name), queued=queued)
-        self._say_so_at = now + _SAY_SO_SECONDS
+        with self._saying:
+            self.forget(())
+            now = time.monotonic()
+            if now < self._say_so_at:
+                return
+            with connection, connection.cursor() as cursor:
+                registered = stay_registered(cursor, self.name)
+            if not registered:
+                queued = register(connection, self.name)
+                log.info("registered", worker=str(self.name), queued=queued)
+            self._say_so_at = now + _SAY_SO_SECONDS
 
     def _put_off(self, error: BaseException) -> None:
         because = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -165,7 +184,8 @@ class Worker:
                 return True
             lists = self._lists(cursor, loaded.maker, user_ids)
             write(cursor, NO_RUN if loaded.maker is None else loaded.maker.model_run_id, lists)
-        self.forget(user_ids)  # now that readers see the new ones
+        with self._saying:
+            self.forget(user_ids)  # now that readers see the new ones
         log.info(
             "lists made",
             users=len(lists),
@@ -177,7 +197,7 @@ class Worker:
 
     def _newest(self, connection: extensions.connection) -> _Loaded:
         """Return the published run, loaded; it may be another one by the time it is used."""
-        with connection, connection.cursor() as cursor:
+        with self._loading, connection, connection.cursor() as cursor:
             run = published_run_id(cursor)
             began = time.monotonic()
             if self._loaded is None or self._loaded.run != run or began > self._loaded.until:

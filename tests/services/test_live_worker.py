@@ -294,6 +294,60 @@ def test_workers_that_follow_each_other_without_a_break_do_not_keep_a_switch_wai
     assert execute(url, "SELECT model_run_id FROM published_run") == [(new,)]
 
 
+# --- lanes --------------------------------------------------------------------------------
+
+
+def test_while_one_lane_is_busy_another_serves_who_comes_then(url: str) -> None:
+    run = publish_run(url)
+    pause = Pause()
+
+    def only_ada_waits(user_ids: Sequence[str]) -> None:
+        if "ada" in user_ids:
+            pause(user_ids)
+
+    with Working(url, telling(only_ada_waits), pace=replace(PACE, lanes=2)):
+        does(url, "ada", "t1")
+        pause.wait()
+        does(url, of_another_bucket(url, "ada"), "t1")
+        served = [(of_another_bucket(url, "ada"), [told(run, 1)])]
+        made = partial(execute, url, "SELECT user_id, item_ids FROM live_recommendations")
+        wait_until(lambda: made() == served, "the other one's list is made")
+        pause.go_on.set()
+        wait_until(lambda: list_of(url, "ada") == [told(run, 1)], "the busy lane ends its batch")
+
+
+def test_lanes_load_one_model_and_queue_everybody_once(url: str) -> None:
+    run = publish_run(url)
+    everybody_does_something(url)
+    execute(url, "TRUNCATE live_queue, live_workers")
+    with capture_logs() as logged:
+        work_off(url, pace=replace(PACE, lanes=3))
+    said = [one["event"] for one in logged]
+    assert said.count("model loaded") == 1
+    assert [one["queued"] for one in logged if one["event"] == "registered"] == [1000]
+    assert sum(one["users"] for one in logged if one["event"] == "lists made") == 1000
+    assert execute(url, MADE, [told(run, 1)]) == [(1000,)]
+    assert execute(url, "SELECT count(*) FROM live_workers") == [(1,)]
+
+
+def test_an_error_in_one_lane_ends_the_worker_with_it(url: str) -> None:
+    publish_run(url)
+    does(url, "ada", "t1")
+
+    def fails(_: Sequence[str]) -> None:
+        raise ZeroDivisionError("a lane's own fault")
+
+    with closing(Stop()) as stop, pytest.raises(ZeroDivisionError, match="a lane's own fault"):
+        Worker(url, telling(fails), replace(PACE, lanes=2), stop).run()
+    assert queued(url) == ["ada"]
+
+
+def of_another_bucket(url: str, user: str) -> str:
+    """Return a user whom nobody holds who works on the given one."""
+    query = "SELECT u FROM unnest(%s) AS u WHERE live_bucket(u) <> live_bucket(%s) LIMIT 1"
+    return str(execute(url, query, USERS, user)[0][0])
+
+
 # --- cut off, standing still, stopped -----------------------------------------------------
 
 
