@@ -1,9 +1,13 @@
 """Kafka producers as every part opens them: idempotent, acknowledged by all replicas."""
 
+from typing import Final
+
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from encore.errors import ServiceUnavailableError
+
+_END_SECONDS: Final = 5.0
 
 
 def idempotent_producer(
@@ -43,3 +47,12 @@ def idempotent_producer(
         raise ServiceUnavailableError(
             f"Kafka does not answer at {bootstrap}: {error}. Start it with `encore up kafka`."
         ) from None
+
+
+def abandon(producer: KafkaProducer) -> None:
+    """End a producer now: what it still holds is not sent any more."""
+    # To close it without time is not enough: it fails at what it still holds, and sends on.
+    sender = producer._sender
+    sender.force_close()
+    sender.join(_END_SECONDS)
+    producer.close(timeout=0)

@@ -186,12 +186,13 @@ def _sink(output: Path | None, delivery_seconds: float) -> "Sink":
         return FileSink(output, topics)
     from encore.stack.endpoints import kafka_bootstrap_servers
     from encore.topics import ensure_topics, wait_for_kafka
-    from producer.publishing import KafkaSink, connect
+    from producer.publishing import GRACE_SECONDS, KafkaSink, connect
 
     bootstrap = kafka_bootstrap_servers()
     wait_for_kafka(bootstrap, KAFKA_WAIT_SECONDS)
     ensure_topics(bootstrap, topics, settings())
-    return KafkaSink(connect(bootstrap, delivery_seconds), topics)
+    producer = connect(bootstrap, delivery_seconds)
+    return KafkaSink(producer, topics, patience_seconds=delivery_seconds + GRACE_SECONDS)
 
 
 def _finish(

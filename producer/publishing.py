@@ -15,7 +15,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from kafka.partitioner.default import murmur2
 from kafka.producer.future import FutureRecordMetadata
 
-from encore.delivery import idempotent_producer
+from encore.delivery import abandon, idempotent_producer
+from encore.errors import ServiceUnavailableError
 from encore.events import Topics
 from encore.log import get_logger
 from producer.records import Kind, RecordBlock, topic_names
@@ -24,6 +25,9 @@ from producer.tally import Tally
 log = get_logger("producer")
 
 DELIVERY_SECONDS: Final = 300.0
+# kafka-python gives no record up while it asks for a new producer id, which a broker that fell
+# silent never gives it: nothing moves any more, for longer than a record has time.
+GRACE_SECONDS: Final = 10.0
 MOST_OUTSTANDING: Final = 40_000
 BATCH_BYTES: Final = 262_144
 LINGER_MS: Final = 20
@@ -67,9 +71,19 @@ class KafkaSink:
     """Publishes records and counts what became of each."""
 
     def __init__(
-        self, producer: KafkaProducer, topics: Topics, most_outstanding: int = MOST_OUTSTANDING
+        self,
+        producer: KafkaProducer,
+        topics: Topics,
+        most_outstanding: int = MOST_OUTSTANDING,
+        patience_seconds: float = DELIVERY_SECONDS + GRACE_SECONDS,
     ) -> None:
+        """Take an open producer.
+
+        What is unacknowledged is given up once nothing moved for ``patience_seconds``.
+        """
         self.tally = Tally()
+        self._patience = patience_seconds
+        self._stalled = False
         self._producer = producer
         self._names = topic_names(topics)
         self._most = most_outstanding
@@ -77,7 +91,11 @@ class KafkaSink:
         self._partitions: dict[str, dict[bytes, int]] = {name: {} for name in topics.all()}
 
     def send(self, block: RecordBlock) -> None:
-        """Hand the records to the producer, waiting while too many are unacknowledged."""
+        """Hand the records to the producer, waiting while too many are unacknowledged.
+
+        Raises:
+            ServiceUnavailableError: none was acknowledged nor failed for too long.
+        """
         self._make_room(len(block))
         names, outstanding = self._names, self._outstanding
         for kind, key, value in zip(block.kinds.tolist(), block.keys, block.values, strict=True):
@@ -113,7 +131,7 @@ class KafkaSink:
         if self._outstanding:
             self.tally.failed["given up before it was acknowledged"] += len(self._outstanding)
             self._outstanding.clear()
-            self._producer.close(timeout=0)
+            abandon(self._producer)
         else:
             self._producer.close()
 
@@ -129,15 +147,22 @@ class KafkaSink:
     def _make_room(self, count: int) -> None:
         if len(self._outstanding) + count > self._most:
             self._wait_until(lambda: len(self._outstanding) + count <= self._most)
+        if self._stalled:
+            raise ServiceUnavailableError(
+                f"Kafka acknowledged nothing for {self._patience:g} s. Look at the brokers, then "
+                "run `encore produce` again: an event that is sent twice counts once."
+            )
 
     def _wait_until(self, satisfied: Callable[[], bool]) -> None:
-        moved, before = time.monotonic(), len(self._outstanding)
-        while not satisfied():
+        told = moved = time.monotonic()
+        before = len(self._outstanding)
+        while not satisfied() and not self._stalled:
             self.poll()
             now, left = time.monotonic(), len(self._outstanding)
             if left != before:
-                moved, before = now, left
-            elif now - moved > _REMIND_SECONDS:
+                told, moved, before = now, now, left
+            elif now - told > _REMIND_SECONDS:
                 log.warning("waiting for Kafka to acknowledge", unacknowledged=left)
-                moved = now
+                told = now
+            self._stalled = now - moved > self._patience
             time.sleep(_POLL_SECONDS)

@@ -1,5 +1,6 @@
 """Sending records to Kafka: idempotent, acknowledged by all replicas, each with its outcome."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,7 +11,7 @@ from kafka.producer.future import FutureRecordMetadata
 
 from database.rejected.compose import Record
 from database.rejected.places import Place
-from encore.delivery import idempotent_producer
+from encore.delivery import abandon, idempotent_producer
 from encore.log import get_logger
 from encore.topics import MAX_MESSAGE_BYTES, check_kafka, topic_ids
 
@@ -18,6 +19,9 @@ log = get_logger("rejected")
 
 _LINGER_MS: Final = 5
 _REACH_MS: Final = 10_000
+# kafka-python gives no record up while it asks for a new producer id, which a broker that has gone
+# silent never gives it: after this much more time than a record has, it is not waited for.
+_GRACE_SECONDS: Final = 2.0
 # These are the fault of one record; after any other the next ones would fail as well.
 _OF_ONE_RECORD: Final = (MessageSizeTooLargeError, InvalidRecordError)
 
@@ -61,8 +65,9 @@ class Delivered:
 class Sender:
     """Sends records, and waits for each until it is acknowledged or given up."""
 
-    def __init__(self, producer: KafkaProducer) -> None:
+    def __init__(self, producer: KafkaProducer, delivery_seconds: float) -> None:
         self._producer = producer
+        self._patience = delivery_seconds + _GRACE_SECONDS
 
     def deliver(self, records: Sequence[Record]) -> Delivered:
         """Send records in their order; return when Kafka has answered for every one."""
@@ -82,9 +87,10 @@ class Sender:
         return delivered
 
     def _collect(self, futures: Mapping[Place, FutureRecordMetadata], delivered: Delivered) -> None:
+        deadline = time.monotonic() + self._patience
         for place, future in futures.items():
             try:
-                answer: Any = future.get()  # ends by delivery_timeout_ms
+                answer: Any = future.get(timeout=max(0.0, deadline - time.monotonic()))
             except KafkaError as error:
                 delivered.fail(place, error)
             else:
@@ -107,6 +113,6 @@ def sender(bootstrap: str, delivery_seconds: float) -> Iterator[Sender]:
         max_request_bytes=MAX_MESSAGE_BYTES,
     )
     try:
-        yield Sender(producer)
+        yield Sender(producer, delivery_seconds)
     finally:
-        producer.close(timeout=0)  # every record has its answer by now, or was given up
+        abandon(producer)  # every record has its answer by now, or was given up

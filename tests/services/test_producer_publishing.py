@@ -17,7 +17,7 @@ import psutil
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from encore.errors import DeliveryError
+from encore.errors import DeliveryError, ServiceUnavailableError
 from encore.events import Topics
 from encore.stack.process import free_port
 from encore.topics import beginning_offsets, end_offsets
@@ -188,16 +188,33 @@ def test_what_a_broker_never_acknowledges_is_reported_with_its_count(
     kafka: str, topics: Topics
 ) -> None:
     broker = broker_process(kafka)
-    sink = KafkaSink(connect(kafka, delivery_seconds=3), topics)
+    sink = KafkaSink(connect(kafka, delivery_seconds=3), topics, patience_seconds=5)
     sink.send(block_of([b"{}"]))
     wait_for_acknowledged(sink, 1)
     broker.suspend()
     try:
-        tally = run([block_of([b"{}"] * 25)], sink, Stop(), lambda _tally: None)
+        # More than are sent before the first is acknowledged: some are on their way, others wait.
+        tally = run([block_of([os.urandom(200_000)] * 25)], sink, Stop(), lambda _tally: None)
     finally:
         broker.resume()
     with pytest.raises(DeliveryError, match="25 of 26 records could not be delivered"):
         check_delivered(tally)
+
+
+@pytest.mark.faults
+def test_a_run_that_kafka_stalls_ends_by_saying_so(kafka: str, topics: Topics) -> None:
+    broker = broker_process(kafka)
+    producer = connect(kafka, delivery_seconds=3)
+    sink = KafkaSink(producer, topics, most_outstanding=10, patience_seconds=5)
+    sink.send(block_of([b"{}"]))
+    wait_for_acknowledged(sink, 1)
+    broker.suspend()
+    try:
+        blocks = [block_of([os.urandom(200_000)] * 10)] * 5
+        with pytest.raises(ServiceUnavailableError, match="acknowledged nothing for 5 s"):
+            run(blocks, sink, Stop(), lambda _tally: None)
+    finally:
+        broker.resume()
 
 
 def encore(*arguments: str, home: Path, kafka: str = "") -> subprocess.Popen[str]:

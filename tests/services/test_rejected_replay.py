@@ -269,7 +269,8 @@ def test_a_broker_that_is_away_is_told_and_nothing_is_marked(
 def test_a_broker_that_goes_silent_leaves_its_records_unmarked(
     kafka: str, topics: Topics, url: str, cursor: "Cursor"
 ) -> None:
-    reject(cursor, topics.events, [(b"u1", b"%d" % number) for number in range(5)])
+    # As large as a batch each: some are on their way when the broker falls silent, others wait.
+    reject(cursor, topics.events, [(b"u1", os.urandom(40_000)) for _ in range(30)])
     port = int(kafka.rsplit(":", 1)[1])
     (broker,) = {
         psutil.Process(one.pid)
@@ -284,10 +285,10 @@ def test_a_broker_that_goes_silent_leaves_its_records_unmarked(
             tally = run(connection, ByFilters(Filters()), open_sender.deliver)
         finally:
             broker.resume()
-    assert (tally.acknowledged, tally.marked, tally.failed.total()) == (0, 0, 3)
-    with pytest.raises(DeliveryError, match="3 of 3 records could not be delivered"):
+    assert (tally.acknowledged, tally.marked, tally.failed.total()) == (0, 0, 28)
+    with pytest.raises(DeliveryError, match="28 of 28 records could not be delivered"):
         replaying.check_delivered(tally)
-    assert [to is None for to in marks(cursor).values()] == [False, False, True, True, True]
+    assert [to is None for to in marks(cursor).values()] == [False] * 2 + [True] * 28
 
 
 def run(connection: Any, selection: ByFilters, deliver: Any) -> replaying.Tally:
