@@ -28,7 +28,7 @@ from database.migrate import upgrade
 from encore.events import Topics
 from encore.log import configure_logging
 from encore.settings import LogLevel
-from encore.spark import build_session, jar_list
+from encore.spark import build_session
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers
 from encore.stack.own import own_stack
 
@@ -64,7 +64,7 @@ def own_services() -> Iterator[Bench]:
     """Run a broker, a database and a Spark session of the benchmark's own."""
     with own_stack("encore-bench-"):
         upgrade(database_url())
-        jars = ",".join([jar_list(), *map(str, jdbc_jars())])
+        jars = ",".join(map(str, jdbc_jars()))
         spark = build_session("encore-bench", master="local[*]", extra={"spark.jars": jars})
         try:
             yield Bench(spark, kafka_bootstrap_servers(), database_url())

@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from encore.log import get_logger
 from encore.paths import encore_home
@@ -23,6 +23,7 @@ log = get_logger("stack")
 
 _JOB = Path(__file__)
 _MAKE_SECONDS = 300.0
+_NOWHERE = "127.0.0.1:1"
 _SLOWLY = "no archive of Spark's classes: it starts slowly"
 
 
@@ -65,7 +66,9 @@ def _make(file: Path) -> None:
 
 
 def rehearse(spark: "SparkSession") -> None:
-    """Parse JSON, aggregate, pass Arrow through Python, factorise, and run a stream's batch."""
+    """Parse JSON, aggregate, pass Arrow through Python, factorise, run a stream's batch, and read
+    from a Kafka that is not there.
+    """
     from pyspark.ml.recommendation import ALS
     from pyspark.sql import functions as F
 
@@ -89,6 +92,35 @@ def rehearse(spark: "SparkSession") -> None:
     estimator.fit(summed).itemFactors.toArrow()
     stream = spark.readStream.format("rate").load().writeStream.trigger(availableNow=True)
     stream.foreachBatch(take).start().awaitTermination()
+    _ask_kafka(spark)
+
+
+def _ask_kafka(spark: "SparkSession") -> None:
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    java: Any = spark._jvm
+    kafka = java.org.apache.kafka.clients
+    config = java.java.util.HashMap()
+    for name in ("key", "value"):
+        config.put(
+            f"{name}.deserializer", "org.apache.kafka.common.serialization.ByteArrayDeserializer"
+        )
+    config.put("bootstrap.servers", _NOWHERE)
+    config.put("group.id", "rehearsal")
+    moment = java.java.time.Duration.ofMillis(100)
+    consumer = kafka.consumer.KafkaConsumer(config)
+    consumer.assign(java.java.util.List.of(java.org.apache.kafka.common.TopicPartition("none", 0)))
+    consumer.poll(moment)
+    consumer.close(moment)
+    source = spark.read.format("kafka").option("kafka.bootstrap.servers", _NOWHERE)
+    for name in ("request", "default.api"):
+        source = source.option(f"kafka.{name}.timeout.ms", "100")
+    source = source.option("fetchOffset.numRetries", "1").option("subscribe", "none")
+    try:
+        source.load().collect()
+    except (PySparkException, Py4JJavaError):
+        return  # it could not but fail
 
 
 if __name__ == "__main__":

@@ -56,15 +56,25 @@ def submission(
     """
     chosen = master or settings().spark_master
     start = _start(app_name, chosen, archive_to)
-    conf = {**_local_address(chosen), **(extra_conf or {})}
+    conf = {**_where_jars_are(chosen), **_local_address(chosen), **(extra_conf or {})}
     command = [str(pyspark_home() / "bin" / "spark-submit"), "--master", chosen]
     command += ["--name", app_name, "--properties-file", str(DEFAULTS_FILE)]
     command += ["--driver-memory", settings().spark_driver_memory]
     command += ["--driver-java-options", start.java_options]
-    command += ["--jars", jar_list()]
     for key, value in conf.items():
         command += ["--conf", f"{key}={value}"]
     return Submission([*command, str(job), *job_args], start.environment)
+
+
+def _where_jars_are(master: str) -> dict[str, str]:
+    """Return what lets Spark find the connector's jars.
+
+    A driver that is its own executor has them on its class path, where the archive of classes
+    reaches them: ``spark.jars`` are copied, and loaded class by class.
+    """
+    if master.startswith("local"):
+        return {"spark.driver.extraClassPath": os.pathsep.join(map(str, connector_jars()))}
+    return {"spark.jars": jar_list()}
 
 
 def jar_list() -> str:
@@ -139,7 +149,7 @@ def build_session(
         **_local_address(master),
         "spark.driver.memory": settings().spark_driver_memory,
         "spark.driver.extraJavaOptions": start.java_options,
-        "spark.jars": jar_list(),
+        **_where_jars_are(master),
         "spark.sql.shuffle.partitions": str(shuffle_partitions),
         **(extra or {}),
     }

@@ -9,7 +9,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from encore.stack.artifacts import pyspark_home
+from encore.stack.artifacts import pyspark_home, spark_jars
 from encore.stack.java import find_java
 
 # Java says on stdout why it takes no archive, where programs read what a job prints.
@@ -24,7 +24,8 @@ def archive_file() -> Path:
     jars = pyspark_home() / "jars"
     release = find_java().resolve().parents[1] / "release"
     java = release.read_text(encoding="utf-8") if release.is_file() else str(release)
-    named = "\n".join([java, str(jars), str(jars.stat().st_mtime_ns)])
+    class_path = [*map(str, spark_jars()), str(jars)]
+    named = "\n".join([java, *class_path, str(jars.stat().st_mtime_ns)])
     digest = hashlib.sha256(named.encode()).hexdigest()[:12]
     return _folder() / f"spark-{digest}.jsa"
 
