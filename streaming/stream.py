@@ -126,9 +126,13 @@ class RunningStream:
             settings=settings,
             metrics=metrics,
         )
-        recorded = self._writer.sink.open(accept_reset=accept_topic_reset)
-        self._beginning = beginning(bootstrap, stream.topic, recorded)
-        self._writer.sink.begin(self._beginning)
+        try:
+            recorded = self._writer.sink.open(accept_reset=accept_topic_reset)
+            self._beginning = beginning(bootstrap, stream.topic, recorded)
+            self._writer.sink.begin(self._beginning)
+        except BaseException:
+            self._writer.close()  # who is refused does not keep others from counting
+            raise
         self._checkpoint = Checkpoint(scratch / stream.topic)
 
     def start(self, *, available_now: bool) -> None:

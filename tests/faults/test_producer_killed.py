@@ -11,17 +11,19 @@ import pytest
 from database.engine import transaction
 from encore.errors import EncoreError
 from encore.topics import end_offsets
+from tests.faults.inside import PY4J_LEAVES_SOCKETS, Inside
 from tests.faults.pipeline import HISTORY, Pipeline
 from tests.oracle import BreachError, expect, judge
 from tests.programs import encore, running
 
-pytestmark = [pytest.mark.faults, pytest.mark.services]
+pytestmark = [pytest.mark.faults, pytest.mark.services, PY4J_LEAVES_SOCKETS]
 
 # Long enough for a kill in the middle, whatever the machine.
 PRODUCE = (*HISTORY, "--seed=9", "--history-events=150000", "--max-events=60000")
 
 
-def test_a_producer_killed_and_run_again_loses_no_event_and_adds_none(pipeline: Pipeline) -> None:
+def test_a_producer_killed_and_run_again_loses_no_event_and_adds_none(inside: Inside) -> None:
+    pipeline = inside.pipeline
     file = pipeline.folder / "uninterrupted.jsonl"
     encore(*PRODUCE, f"--output={file}", env=pipeline.env)
     values = list(values_of(file, pipeline.topics.events))
@@ -34,7 +36,7 @@ def test_a_producer_killed_and_run_again_loses_no_event_and_adds_none(pipeline: 
     assert 3000 <= part < len(values)
     encore(*PRODUCE, env=pipeline.env)
     assert in_kafka(pipeline) == part + len(values)
-    pipeline.count_all(STREAM_MAX_OFFSETS_PER_TRIGGER="30000")
+    inside.count_all(stream_max_offsets_per_trigger=30_000)
     records = pipeline.records()
     pipeline.assert_exact(records)
     wanted = set(valid_ids(values))

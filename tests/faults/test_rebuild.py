@@ -3,15 +3,16 @@
 import pytest
 
 from database.engine import transaction
-from tests.faults.pipeline import Pipeline
+from tests.faults.inside import PY4J_LEAVES_SOCKETS, Inside
 from tests.programs import encore, encore_exit
 
-pytestmark = [pytest.mark.faults, pytest.mark.services]
+pytestmark = [pytest.mark.faults, pytest.mark.services, PY4J_LEAVES_SOCKETS]
 
 
-def test_damaged_tables_are_counted_anew_under_a_running_stream(pipeline: Pipeline) -> None:
+def test_damaged_tables_are_counted_anew_under_a_running_stream(inside: Inside) -> None:
+    pipeline = inside.pipeline
     pipeline.produce("--seed=3", "--max-events=20000")
-    pipeline.count_all()
+    inside.count_all(stream_max_offsets_per_trigger=20_000)
     with transaction(pipeline.database) as cursor:
         cursor.execute("UPDATE user_item_affinity SET plays = plays + 1 WHERE user_id < 'u2'")
         cursor.execute("DELETE FROM item_counts_day WHERE item_id < 't3'")
@@ -24,16 +25,17 @@ def test_damaged_tables_are_counted_anew_under_a_running_stream(pipeline: Pipeli
         pipeline.wait_for_progress(job, 4000)
         told = encore("rebuild", env=pipeline.env)
         assert "session_counts" in told
-    pipeline.count_all()
+    inside.count_all(stream_max_offsets_per_trigger=20_000)
     pipeline.assert_exact()
     with transaction(pipeline.database) as cursor:
         cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'rebuild'")
         assert cursor.fetchall() == [(0,)]
 
 
-def test_one_table_is_rebuilt_and_an_unknown_one_refused(pipeline: Pipeline) -> None:
+def test_one_table_is_rebuilt_and_an_unknown_one_refused(inside: Inside) -> None:
+    pipeline = inside.pipeline
     pipeline.produce("--seed=3", "--max-events=5000")
-    pipeline.count_all()
+    inside.count_all(stream_max_offsets_per_trigger=20_000)
     with transaction(pipeline.database) as cursor:
         cursor.execute("DELETE FROM item_counts_hour")
         cursor.execute("DELETE FROM item_counts_day")
