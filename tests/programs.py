@@ -56,6 +56,15 @@ def running(*arguments: str, env: Mapping[str, str], log: Path) -> Iterator["Pro
             program.kill()
 
 
+def broker_process(bootstrap: str) -> psutil.Process:
+    """Return the process that listens on the broker's port."""
+    port = int(bootstrap.rsplit(":", 1)[1])
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+            return psutil.Process(connection.pid)
+    raise AssertionError(f"nothing listens on {port}")
+
+
 class Program:
     """A running command."""
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-import psutil
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
@@ -26,6 +25,7 @@ from producer.publishing import KafkaSink, connect
 from producer.records import Kind, RecordBlock
 from producer.run import Stop, check_delivered, run
 from producer.stream import Stream
+from tests.programs import broker_process
 
 pytestmark = pytest.mark.services
 
@@ -149,15 +149,6 @@ def wait_for_acknowledged(sink: KafkaSink, count: int) -> None:
         return sink.tally.acknowledged[Kind.EVENT] == count
 
     wait_until(all_there)
-
-
-def broker_process(bootstrap: str) -> psutil.Process:
-    """Return the process that listens on the broker's port."""
-    port = int(bootstrap.rsplit(":", 1)[1])
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
-            return psutil.Process(connection.pid)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 @pytest.mark.faults

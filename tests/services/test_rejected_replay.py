@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import psycopg2
 import pytest
 from kafka import KafkaConsumer, TopicPartition
@@ -29,6 +28,7 @@ from encore.errors import DeliveryError, EncoreError, ServiceUnavailableError
 from encore.events import Topics
 from encore.stack.process import free_port
 from encore.topics import end_offsets, topic_ids
+from tests.programs import broker_process
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -271,12 +271,7 @@ def test_a_broker_that_goes_silent_leaves_its_records_unmarked(
 ) -> None:
     # As large as a batch each: some are on their way when the broker falls silent, others wait.
     reject(cursor, topics.events, [(b"u1", os.urandom(40_000)) for _ in range(30)])
-    port = int(kafka.rsplit(":", 1)[1])
-    (broker,) = {
-        psutil.Process(one.pid)
-        for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr[1:] == (port,)
-    }
+    broker = broker_process(kafka)
     with sender(kafka, 3) as open_sender, closing(psycopg2.connect(url)) as connection:
         first = ByFilters(Filters(), limit=2)
         assert run(connection, first, open_sender.deliver).marked == 2
