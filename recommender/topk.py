@@ -1,7 +1,9 @@
 """The best k of each row of a matrix of scores."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,16 +71,26 @@ def _bound(scores: Floats, width: int) -> Floats:
     """Return for each row a value that at least ``width`` of its columns reach, and not many.
 
     It is that of the best in one of so many groups of columns: finding it reads the row once, which
-    is several times as fast as putting its columns into order, even by halves.
+    is several times as fast as putting its columns into order, even by halves. A group holds every
+    so-manieth column, by a prime, so that what is alike at equal distances lies in all groups.
     """
-    size = scores.shape[1] // (_GROUPS * width)
+    groups = _prime_from(_GROUPS * width)
+    size = scores.shape[1] // groups
     if size < 2:
         return np.full(len(scores), -np.inf, np.float32)
-    groups = scores.shape[1] // size
     best = scores[:, : size * groups].reshape(len(scores), size, groups).max(axis=1)
     best.partition(groups - width, axis=1)
     bound: Floats = best[:, groups - width]
     return bound
+
+
+@cache
+def _prime_from(least: int) -> int:
+    """Return the first prime that is not below a number."""
+    number = max(least, 2)
+    while any(number % one == 0 for one in range(2, math.isqrt(number) + 1)):
+        number += 1
+    return number
 
 
 def _slowly(scores: Floats, bound: Floats, width: int) -> tuple[Indexes, Floats]:

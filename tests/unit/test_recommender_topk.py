@@ -56,3 +56,19 @@ def test_top_k_of_long_rows_equals_a_full_sort_however_many_are_equal(distinct: 
         there = np.isfinite(row[best])
         assert found[there].tolist() == best[there].tolist()
         assert found_values.tolist() == row[best].tolist()
+
+
+def test_best_items_at_equal_distances_are_found_without_the_slower_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catalogues are numbered so that every twentieth item is of one genre, say."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("too many items were likely")
+
+    monkeypatch.setattr("recommender.topk._slowly", refuse)
+    scores = np.random.default_rng(1).random((8, 25_000), np.float32)
+    scores[:, ::20] += 10
+    columns, _ = top_k(scores, 50)
+    for row, found in zip(scores, columns, strict=True):
+        assert found.tolist() == np.argsort(-row, kind="stable")[:50].tolist()
