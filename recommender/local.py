@@ -92,8 +92,8 @@ class Pairs:
             pc.index_in(table.column(name), value_set=ids).to_numpy()
             for name, ids in (("user_id", users), ("item_id", items))
         )
-        order = np.lexsort((item, user))
         self.shape = (len(users), len(items))
+        order = _by_row_and_column(user, item, self.shape)
         self.user, self.item = user[order].astype(np.int32), item[order].astype(np.int32)
         weight, past, relevant = (
             table.column(name).to_numpy()[order] for name in ("weight", "past", "relevant")
@@ -166,6 +166,17 @@ def _write_part(part: int, listeners: Indexes) -> int:
     table = table_of("recommendations", work.bundle.model_run_id)
     with threadpool_limits(1, "blas"):  # there is a process for each core
         return write_task(work.url, table, part, work.rows(listeners))
+
+
+def _by_row_and_column(rows: Indexes, columns: Indexes, shape: tuple[int, int]) -> Indexes:
+    """Return the order of cells, none of which is there twice: by row, then by column.
+
+    SciPy counts where each row begins instead of comparing, which takes a fraction of a sort.
+    """
+    cells = sp.csr_matrix((np.arange(len(rows)), (rows, columns)), shape)
+    cells.sort_indices()
+    order: Indexes = cells.data
+    return order
 
 
 def _rows(matrix: sp.csr_matrix, rows: Indexes) -> list[Indexes]:
