@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from serving.access import READS, require
 from serving.asks import Id
+from serving.direct import Direct
 from serving.impressions import Shown, impression_events
 from serving.keys import Role
 from serving.parameters import MOST, Count, Genre, UserId
@@ -24,7 +25,7 @@ from serving.schemas import Recommendations
 
 _OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 
-router = APIRouter(tags=["recommendations"], dependencies=[READS])
+router = APIRouter(tags=["recommendations"], dependencies=[READS], route_class=Direct)
 
 
 class _Asked(BaseModel):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from encore.events import UUID_PATTERN
@@ -15,14 +16,16 @@ from encore.happening import happening
 from serving.access import WRITES
 from serving.bodies import read_body, records_of
 from serving.contract import EVENT_BODY, ITEM_BODY, USER_BODY, Intake, Taken, take
+from serving.direct import Direct
 from serving.parameters import ItemId, UserId
 from serving.parts import Parts, parts_of
 from serving.problems import PROBLEM_CONTENT, ProblemError
+from serving.queries import read_query, shown_in_query
 from serving.rendering import answer
 from serving.schemas import Accepted, Preferred
 
 _AT_ONCE: Final = 100
-router = APIRouter(tags=["writing"], dependencies=[WRITES])
+router = APIRouter(tags=["writing"], dependencies=[WRITES], route_class=Direct)
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -34,14 +37,23 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     415: _problem("The body is neither JSON nor NDJSON"),
     422: _problem("No record keeps the contract: what is wrong with each"),
 }
-_EventId = Annotated[
-    str | None,
-    Query(
-        description="Id of the event, a UUID. Give one to be able to send the call again: it "
-        "counts once.",
-        pattern=UUID_PATTERN,
-    ),
-]
+
+
+class _Unliked(BaseModel):
+    event_id: Annotated[
+        str | None,
+        Query(
+            description="Id of the event, a UUID. Give one to be able to send the call again: it "
+            "counts once.",
+            pattern=UUID_PATTERN,
+        ),
+    ] = None
+
+
+class _Preferred(_Unliked):
+    kind: Annotated[
+        Literal["like", "dislike"], Query(description="Whether it is liked or disliked.")
+    ] = "like"
 
 
 @router.post(
@@ -85,29 +97,27 @@ async def users(request: Request) -> Response:
 
 
 @router.put(
-    "/preference/{user}/{item_id}", status_code=HTTPStatus.ACCEPTED, response_model=Preferred
+    "/preference/{user}/{item_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Preferred,
+    openapi_extra=shown_in_query(_Preferred),
 )
-async def prefer(
-    request: Request,
-    user: UserId,
-    item_id: ItemId,
-    kind: Annotated[
-        Literal["like", "dislike"], Query(description="Whether it is liked or disliked.")
-    ] = "like",
-    event_id: _EventId = None,
-) -> Response:
+async def prefer(request: Request, user: UserId, item_id: ItemId) -> Response:
     """Say that a listener likes or dislikes an item: an event of that type, happening now."""
-    return await _happen(request, kind, user, item_id, event_id)
+    asked = read_query(request, _Preferred)
+    return await _happen(request, asked.kind, user, item_id, asked.event_id)
 
 
 @router.delete(
-    "/preference/{user}/{item_id}", status_code=HTTPStatus.ACCEPTED, response_model=Preferred
+    "/preference/{user}/{item_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Preferred,
+    openapi_extra=shown_in_query(_Unliked),
 )
-async def unlike(
-    request: Request, user: UserId, item_id: ItemId, event_id: _EventId = None
-) -> Response:
+async def unlike(request: Request, user: UserId, item_id: ItemId) -> Response:
     """Take a like back: an event `unlike`, happening now."""
-    return await _happen(request, "unlike", user, item_id, event_id)
+    asked = read_query(request, _Unliked)
+    return await _happen(request, "unlike", user, item_id, asked.event_id)
 
 
 async def _take_in(request: Request, intake: Intake) -> Response:
