@@ -1,16 +1,17 @@
-"""Reading from PostgreSQL: a pool of connections whose statements stay prepared.
+"""Reading from PostgreSQL, over connections whose statements stay prepared.
 
-A pool opens connections when they are needed, so the API starts without PostgreSQL, and answers
-again as soon as PostgreSQL does.
+Connections are opened when they are needed, so the API starts without PostgreSQL, and answers again
+as soon as PostgreSQL does.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from asyncpg import exceptions
 
 from encore.log import get_logger
+from serving.connections import Connection, Connections
 from serving.problems import ProblemError, away
 
 log = get_logger("serving")
@@ -33,32 +34,34 @@ _MAY_PASS: Final = (
 _LACKS = (exceptions.UndefinedTableError, exceptions.UndefinedFunctionError)
 
 
+_Answer = TypeVar("_Answer")
+
+
 class Reader:
     """Connections to PostgreSQL, opened within a running loop."""
 
     def __init__(self, url: str, *, connections: int, timeout_seconds: float) -> None:
         """Take where the database is, and how long an answer is waited for."""
         self._url = url
-        self._connections = connections
+        self._most = connections
         self._timeout = timeout_seconds
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._connections: Connections | None = None
 
     async def open(self) -> None:
-        """Make the pool, without a connection yet."""
-        self._pool = await asyncpg.create_pool(
+        """Make ready, without a connection yet."""
+        self._connections = Connections(
             self._url,
-            min_size=0,
-            max_size=self._connections,
+            self._most,
+            self._timeout,
             timeout=min(_CONNECT_SECONDS, self._timeout),
             command_timeout=self._timeout,
-            reset=_as_it_is,
             server_settings={"application_name": APPLICATION_NAME, "timezone": "UTC"},
         )
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._pool is not None:
-            self._pool.terminate()
+        if self._connections is not None:
+            self._connections.close()
 
     async def rows(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Return the rows of a statement.
@@ -66,11 +69,7 @@ class Reader:
         Raises:
             ProblemError: PostgreSQL is away, or does not answer in time.
         """
-        try:
-            async with self._open_pool().acquire(timeout=self._timeout) as connection:
-                return await connection.fetch(statement, *values)
-        except (*_MAY_PASS, *_LACKS) as error:
-            raise _problem(error) from None
+        return await self._ask(lambda connection: connection.fetch(statement, *values))
 
     async def row(self, statement: str, *values: object) -> asyncpg.Record | None:
         """Return the first row of a statement, if there is one."""
@@ -83,20 +82,15 @@ class Reader:
         Raises:
             ProblemError: PostgreSQL is away, or does not answer in time.
         """
+        await self._ask(lambda connection: connection.executemany(statement, rows))
+
+    async def _ask(self, ask: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
+        if self._connections is None:
+            raise away("the API is starting")
         try:
-            async with self._open_pool().acquire(timeout=self._timeout) as connection:
-                await connection.executemany(statement, rows)
+            return await self._connections.run(ask)
         except (*_MAY_PASS, *_LACKS) as error:
             raise _problem(error) from None
-
-    def _open_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
-        if self._pool is None:
-            raise away("the API is starting")
-        return self._pool
-
-
-async def _as_it_is(_: object) -> None:
-    """Reset nothing: statements change no session, and a round trip for each would be one more."""
 
 
 def _problem(error: Exception) -> ProblemError:

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from database.engine import transaction
 from serving.problems import ProblemError
 from serving.reader import Reader
 from tests.door import Door
+from tests.live import wait_until
 
 pytestmark = pytest.mark.services
 
@@ -35,10 +37,79 @@ def test_a_session_whose_end_was_announced_is_given_up_and_another_answers(
         assert asyncio.run(ask(door, there)) == [1]
 
 
+def test_who_asks_while_every_connection_is_taken_waits_for_a_turn(database_url: str) -> None:
+    async def ask() -> tuple[list[int], int]:
+        async with reading(database_url, connections=2) as reader:
+            sessions = await asyncio.gather(*(backend(reader) for _ in range(20)))
+            return sessions, len(sessions)
+
+    sessions, answers = asyncio.run(ask())
+    assert answers == 20
+    assert len(set(sessions)) <= 2
+
+
+def test_who_gets_no_turn_in_time_is_told_to_come_again(database_url: str) -> None:
+    async def ask() -> list[int]:
+        async with reading(database_url, timeout_seconds=0.5) as reader:
+            slow = asyncio.create_task(reader.rows("SELECT pg_sleep(30)"))
+            await until_asked(reader)
+            with pytest.raises(ProblemError, match="PostgreSQL does not answer") as told:
+                await one(reader)
+            assert told.value.status == 503
+            with pytest.raises(ProblemError, match="PostgreSQL does not answer"):
+                await slow
+            return await one(reader)  # the statement given up does not hold the connection
+
+    assert asyncio.run(ask()) == [1]
+
+
+def test_a_request_that_is_given_up_leaves_a_connection_that_answers(database_url: str) -> None:
+    async def ask() -> list[int]:
+        async with reading(database_url) as reader:
+            asked = asyncio.create_task(reader.rows("SELECT pg_sleep(30)"))
+            await until_asked(reader)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            return await one(reader)
+
+    assert asyncio.run(ask()) == [1]
+
+
+def test_a_connection_idle_for_long_is_not_trusted(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask() -> tuple[int, int, int]:
+        async with reading(database_url) as reader:
+            first, again = await backend(reader), await backend(reader)
+            monkeypatch.setattr("serving.connections._IDLE_SECONDS", 0.0)
+            return first, again, await backend(reader)
+
+    first, again, later = asyncio.run(ask())
+    assert first == again != later
+
+
+def test_a_reader_that_is_closed_leaves_no_session(database_url: str) -> None:
+    async def ask() -> list[int]:
+        async with reading(database_url, connections=2) as reader:
+            return list(await asyncio.gather(*(backend(reader) for _ in range(4))))
+
+    sessions = asyncio.run(ask())
+
+    def gone() -> bool:
+        with transaction(database_url) as cursor:
+            cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pid = ANY (%s)", (sessions,))
+            return cursor.fetchone() is None
+
+    wait_until(gone, "they are gone")
+
+
 @asynccontextmanager
-async def reading(url: str) -> AsyncIterator[Reader]:
-    """Yield a reader that has one connection."""
-    reader = Reader(url, connections=1, timeout_seconds=10)
+async def reading(
+    url: str, connections: int = 1, timeout_seconds: float = 10.0
+) -> AsyncIterator[Reader]:
+    """Yield a reader."""
+    reader = Reader(url, connections=connections, timeout_seconds=timeout_seconds)
     await reader.open()
     try:
         yield reader
@@ -48,3 +119,16 @@ async def reading(url: str) -> AsyncIterator[Reader]:
 
 async def one(reader: Reader) -> list[int]:
     return [row["one"] for row in await reader.rows("SELECT $1::integer AS one", 1)]
+
+
+async def backend(reader: Reader) -> int:
+    """Return the process of PostgreSQL that answers."""
+    return int((await reader.rows("SELECT pg_backend_pid()"))[0][0])
+
+
+async def until_asked(reader: Reader) -> None:
+    """Return once the only connection is taken."""
+    assert reader._connections is not None
+    async with asyncio.timeout(10):
+        while not reader._connections._turns.locked():
+            await asyncio.sleep(0)
