@@ -29,8 +29,10 @@ class Role(StrEnum):
 
     def allows(self, wanted: "Role") -> bool:
         """Tell whether this role may do what another may."""
-        order = list(Role)
-        return order.index(self) >= order.index(wanted)
+        return _ORDER[self] >= _ORDER[wanted]
+
+
+_ORDER: Final = {one: place for place, one in enumerate(Role)}
 
 
 @dataclass(frozen=True, slots=True)
