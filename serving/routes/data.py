@@ -17,10 +17,13 @@ from serving.rendering import answer
 
 router = APIRouter(tags=["data"], dependencies=[READS])
 
-# Counting rows would read the tables: these are what PostgreSQL keeps count of by itself.
-_TABLES: Final = """
+# Counting rows would read the tables: these are what PostgreSQL keeps count of by itself. The size
+# of the database is asked once and not for each table: it looks at every file, and until the next
+# checkpoint there is one of each staging table that a batch has emptied.
+TABLES: Final = """
 SELECT c.relname AS "table", obj_description(c.oid, 'pg_class') AS meaning, s.rows, s.bytes,
-       s.index_bytes, s.partitions, pg_database_size(current_database()) AS database_bytes
+       s.index_bytes, s.partitions,
+       (SELECT pg_database_size(current_database())) AS database_bytes
   FROM pg_class AS c
  CROSS JOIN LATERAL (
     SELECT sum(coalesce(nullif(pg_stat_get_live_tuples(p.oid), 0),
@@ -49,7 +52,7 @@ _ADDED_UP: Final = ("read", "accepted", "late", "duplicate", "rejected")
 @router.get("/data/tables", response_model=TableSizes)
 async def tables(request: Request, n: Count = 100) -> Response:
     """Say how large each table is, the largest first, and about how many rows it has."""
-    rows = plain(await parts_of(request).reader.rows(_TABLES, n))
+    rows = plain(await parts_of(request).reader.rows(TABLES, n))
     sizes = [one.pop("database_bytes") for one in rows]
     return answer({"database_bytes": sizes[0] if sizes else 0, "tables": rows})
 

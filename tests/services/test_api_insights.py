@@ -12,6 +12,7 @@ import pytest
 from database.engine import transaction
 from encore.events import Topics
 from serving.keys import Role
+from serving.routes.data import TABLES
 from tests.api import Api, read_topic, seed, serving
 from tests.live import execute, wait_until
 
@@ -230,6 +231,14 @@ def test_tables_are_told_with_their_sizes(api: Api) -> None:
     assert (lists["rows"], lists["partitions"]) == (4, 1)
     assert by_name["items"]["meaning"].startswith("Items (tracks) as last announced")
     assert not [name for name in by_name if name.startswith(("lists_of", "alembic"))]
+
+
+def test_the_size_of_the_database_is_asked_once_and_not_for_each_table(api: Api) -> None:
+    """It looks at each file, of which there are tens of thousands until the next checkpoint."""
+    statement = "EXPLAIN (VERBOSE, COSTS OFF) " + TABLES.replace("$1", "100")
+    plan = [line.strip() for (line,) in execute(api.database_url, statement)]
+    asked = [at for at, line in enumerate(plan) if "pg_database_size" in line]
+    assert [plan[at - 2] for at in asked] == ["InitPlan 1"]
 
 
 def test_the_books_close_partition_by_partition(api: Api) -> None:
