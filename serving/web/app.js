@@ -82,7 +82,7 @@ function keyForm() {
   );
   return notice(
     refused ? "The key was refused" : "A key, please",
-    refused ? el("p", { role: "alert" }, `${api.problem.message}.`) : null,
+    refused ? el("p", { role: "alert" }, "This key is unknown or revoked: is all of it there?") : null,
     form,
     el("p", { id: "key-help", class: "muted" },
       "Make one with ", el("code", {}, "encore keys make me --role write"),

@@ -4,7 +4,8 @@ import uPlot from "./vendor/uplot/uPlot.esm.js";
 import { el, fill } from "./dom.js";
 import { number, short } from "./format.js";
 
-const HEIGHT = 220;
+const HEIGHT = 234;
+const NEW_DAY = "\n{D} {MMM}"; // below the first time of each day
 const PALETTE = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -38,16 +39,16 @@ export function timeChart(root, { label, unit, series, height = HEIGHT, format =
     };
     return {
       width: Math.max(place.clientWidth, 200), height,
-      padding: [8, 20, 0, 0],
+      padding: [8, 28, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
       axes: [
-        { ...axis, space: 70, size: 26, values: [
+        { ...axis, space: 76, size: 40, values: [
           [86_400, "{D} {MMM}", null, null, null, null, null, null, 1],
-          [3_600, "{HH}:{mm}", null, null, null, null, null, null, 1],
-          [60, "{HH}:{mm}", null, null, null, null, null, null, 1],
-          [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+          [3_600, "{HH}:{mm}", null, null, NEW_DAY, null, null, null, 1],
+          [60, "{HH}:{mm}", null, null, NEW_DAY, null, null, null, 1],
+          [1, "{HH}:{mm}:{ss}", null, null, NEW_DAY, null, null, null, 1],
         ] },
         { ...axis, size: 52, space: 36, values: (_, ticks) => ticks.map(short) },
       ],

@@ -1,5 +1,9 @@
 /** Making elements: text is always text, so that nothing that comes from the data is markup. */
 
+import { ago } from "./format.js";
+
+const AGE_MS = 1_000;
+
 /**
  * Make an element.
  *
@@ -63,6 +67,15 @@ export function table(columns, rows, { caption, empty = "Nothing yet." } = {}) {
 export function notice(title, ...text) {
   return el("section", { class: "notice" }, el("h2", {}, title), ...text.map((one) => (one instanceof Node ? one : el("p", {}, one))));
 }
+
+/** How long ago a moment was, which goes on counting while it is shown. */
+export function since(moment) {
+  return el("time", { datetime: moment }, ago(moment));
+}
+
+setInterval(() => {
+  for (const one of document.querySelectorAll("time[datetime]")) say(one, ago(one.getAttribute("datetime")));
+}, AGE_MS);
 
 function present(children) {
   return children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false);

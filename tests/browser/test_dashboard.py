@@ -1,5 +1,6 @@
 """The dashboard as a person uses it: every view, a like that changes a list, PostgreSQL away."""
 
+import re
 from typing import Final, Literal
 
 import pytest
@@ -110,7 +111,10 @@ def test_a_listener_is_found_by_name_and_a_like_changes_their_list_hop_by_hop(
     assert listed(page) == wanted
     assert wanted[:2] == ["t4", "t6"]  # Folk, as most of what she heard long ago
     page.get_by_role("button", name="Like Winter Seasons").click()  # t3: Jazz, as t5 is
-    expect(page.locator("#act-said")).to_contain_text("the list followed", timeout=30_000)
+    expect(page.locator(".acts button:enabled")).to_have_count(0)  # one at a time is followed
+    said = page.locator("#act-said")
+    expect(said).to_contain_text("the list followed", timeout=30_000)
+    expect(said).to_contain_text("moved")
     assert [one.get_attribute("data-hop") for one in page.locator("[data-hop]").all()] == HOPS
     seconds = [
         float(one.inner_text().split()[0]) for one in page.locator("[data-hop] .value").all()
@@ -125,6 +129,30 @@ def test_a_listener_is_found_by_name_and_a_like_changes_their_list_hop_by_hop(
         "SELECT likes FROM user_item_affinity WHERE user_id = 'ada' AND item_id = 't3'",
     )
     assert likes == 1
+
+
+def test_a_list_that_an_act_leaves_as_it_was_is_said_to_be_the_same(
+    page: Page, stack: Stack
+) -> None:
+    enter(page, stack, "listener/ada", Role.WRITE)
+    expect(page.locator("#recommended > li").first).to_be_visible()
+    before = listed(page)
+    page.get_by_role("searchbox", name="Track").fill("crimson candles")
+    page.get_by_role("group", name="Crimson Candles").get_by_role("button", name="Play").click()
+    expect(page.locator("#act-said")).to_contain_text("the list is the same", timeout=30_000)
+    assert listed(page) == before  # she has played it before: it is what her list follows from
+    at = page.locator("#plays tbody tr").filter(has_text="Crimson Candles").locator("time")
+    expect(at).to_contain_text("s ago")
+    shown = at.inner_text()
+    expect(at).not_to_have_text(shown)  # it goes on counting, although nothing is read anew
+
+
+def test_enter_opens_the_listener_whose_id_was_typed(page: Page, stack: Stack) -> None:
+    enter(page, stack, "listener", Role.READ)
+    page.get_by_role("searchbox", name="Find a listener").fill("listener-3")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("#/listener/listener-3$"))
+    expect(page.locator("#plays tbody tr").first).to_be_visible()
 
 
 def test_what_happens_elsewhere_arrives_on_the_page_by_itself(page: Page, stack: Stack) -> None:

@@ -1,8 +1,8 @@
 /** What is played: trends, charts with movement, genres over time, open sessions; one track closely. */
 
 import { bars, timeChart } from "../charts.js";
-import { card, el, fill, table } from "../dom.js";
-import { ago, country, length, number, span } from "../format.js";
+import { card, el, fill, since, table } from "../dom.js";
+import { country, length, number, span } from "../format.js";
 import { choice, keepNew } from "../loading.js";
 import { mountItem, track } from "./music/item.js";
 
@@ -165,5 +165,5 @@ const SESSION = [
   { label: "Plays", number: true, cell: (one) => number(one.plays) },
   { label: "Skips", number: true, cell: (one) => number(one.skips) },
   { label: "Lasts", number: true, cell: (one) => span((Date.parse(one.last_event_at) - Date.parse(one.started_at)) / 1000) },
-  { label: "Last event", number: true, cell: (one) => ago(one.last_event_at) },
+  { label: "Last event", number: true, cell: (one) => since(one.last_event_at) },
 ];

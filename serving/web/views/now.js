@@ -1,8 +1,8 @@
 /** What comes in, what is counted and what waits: this second, and since the start. */
 
 import { bars, timeChart } from "../charts.js";
-import { card, el, fill, say, table } from "../dom.js";
-import { about, ago, count, country, number, short, span } from "../format.js";
+import { card, el, fill, say, since, table } from "../dom.js";
+import { about, count, country, number, short, span } from "../format.js";
 
 export const title = "Now";
 
@@ -54,7 +54,7 @@ export function mount(root, api) {
 
   function show(now) {
     tiles.set(now);
-    bars(phases, meanPhases(now.batches), { caption: "Phase", unit: "ms", format: (ms) => `${number(ms)} ms`, empty: "No batch yet." });
+    bars(phases, meanPhases(now.batches), { caption: "Phase", unit: "", format: (ms) => `${number(ms)} ms`, empty: "No batch yet." });
     bars(countries, now.countries.slice(0, 12).map((one) => ({
       label: country(one.country), value: one.events, note: count(one.plays, "play"),
     })), { caption: "Country", unit: "events", format: short, empty: "Nothing happened lately." });
@@ -75,7 +75,7 @@ const half = (node) => { node.classList.add("half"); return node; };
 
 const BATCH_COLUMNS = [
   { label: "batch", cell: (one) => one.batch },
-  { label: "committed", cell: (one) => ago(one.committed_at) },
+  { label: "committed", cell: (one) => since(one.committed_at) },
   { label: "read", number: true, cell: (one) => number(one.read) },
   { label: "took", number: true, cell: (one) => `${number(Object.values(one.phases).reduce((a, b) => a + b, 0))} ms` },
 ];

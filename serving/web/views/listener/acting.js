@@ -8,12 +8,14 @@ const FOUND = 5;
 const ACTS = [["play", "Play"], ["skip", "Skip"], ["like", "Like"]];
 const DONE = { play: "Play", skip: "Skip", like: "Like" };
 const SHOWN = "shown here";
+const OLD_MS = 10_000; // what was said is news for so long
 
 /**
- * Return `{node, buttons(item), shown(), end}`: `buttons` makes the three for an item, `shown` is to
- * be called when a new list is on the page. `onServed` is called when the list knows of the act.
+ * Return `{node, buttons(item), shown(items), end}`: `buttons` makes the three for an item, `shown` is
+ * to be called with what is listed when a new list is on the page. `onServed` is called when the list
+ * knows of the act; `listed` says what is listed.
  */
-export function acting(api, userId, { onServed }) {
+export function acting(api, userId, { onServed, listed }) {
   const may = api.may("write");
   const hops = el("div", { id: "hops" });
   const said = el("p", { role: "status", "aria-live": "polite", id: "act-said" });
@@ -23,6 +25,7 @@ export function acting(api, userId, { onServed }) {
     placeholder: "Title or artist", disabled: !may,
   });
   const ending = new AbortController();
+  let growsOld = null;
   let act = null; // the one that is followed
   const every = new Set(); // the buttons there are
 
@@ -42,9 +45,15 @@ export function acting(api, userId, { onServed }) {
     fail: (problem) => fill(answers, el("li", { class: "problem" }, problem.message)),
   });
 
+  function tell(text) {
+    say(said, text);
+    said.classList.remove("old");
+    clearTimeout(growsOld);
+    growsOld = setTimeout(() => said.classList.add("old"), OLD_MS);
+  }
+
   function buttons(item) {
     const title = item.title ?? item.item_id;
-    for (const one of every) if (!one.isConnected) every.delete(one);
     return el("span", { class: "acts", role: "group", "aria-label": title }, ACTS.map(([name, label]) => {
       const button = el("button", {
         type: "button", class: "quiet", "data-act": name, "data-item": item.item_id,
@@ -56,10 +65,14 @@ export function acting(api, userId, { onServed }) {
   }
 
   async function begin(name, item) {
-    act = { name, title: item.title ?? item.item_id, began: performance.now(), running: true, served: false, hops: [] };
+    if (act?.running) return;
+    act = {
+      name, title: item.title ?? item.item_id, before: listed(), began: performance.now(), running: true,
+      served: false, hops: [],
+    };
     const mine = act;
     lock(true);
-    say(said, `${DONE[name]} of ${mine.title}: on its way …`);
+    tell(`${DONE[name]} of ${mine.title}: on its way …`);
     draw();
     try {
       await api.trace("trace", { user_id: userId, item_id: item.item_id, act: name }, {
@@ -83,20 +96,26 @@ export function acting(api, userId, { onServed }) {
 
   function halt(mine, stop) {
     mine.stop = stop;
-    say(said, `${DONE[mine.name]} of ${mine.title}: not ${stop.name}.`);
+    tell(`${DONE[mine.name]} of ${mine.title}: not ${stop.name}.`);
     draw();
   }
 
   /** The list on the page is the one that knows of the act. */
-  function shown() {
+  function shown(items) {
     if (!act?.served || act.hops.some((one) => one.name === SHOWN)) return;
     act.hops.push({ name: SHOWN, seconds: (performance.now() - act.began) / 1000, seen: "since the button was pressed" });
-    say(said, `${DONE[act.name]} of ${act.title}: the list followed after ${number(act.hops.at(-1).seconds, 1)} s.`);
+    const after = `${number(act.hops.at(-1).seconds, 1)} s`;
+    const change = difference(act.before, items);
+    tell(`${DONE[act.name]} of ${act.title}: ${change ? `the list followed after ${after}: ${change}.`
+      : `made anew after ${after}, the list is the same: what they did before outweighs it.`}`);
     draw();
   }
 
   function lock(running) {
-    for (const one of every) one.disabled = running || !may;
+    for (const one of every) {
+      if (one.isConnected) one.disabled = running || !may;
+      else every.delete(one);
+    }
   }
 
   function draw() {
@@ -106,10 +125,19 @@ export function acting(api, userId, { onServed }) {
   return {
     node, buttons, shown,
     end() {
+      clearTimeout(growsOld);
       search.end();
       ending.abort();
     },
   };
+}
+
+/** What is new and what moved in a list, in words; empty where it is the same. */
+function difference(before, items) {
+  const place = new Map(before.map((item, at) => [item, at]));
+  const news = items.filter((item) => !place.has(item)).length;
+  const moved = items.filter((item, at) => place.has(item) && place.get(item) !== at).length;
+  return [news && `${news} new`, moved && `${moved} moved`].filter(Boolean).join(", ");
 }
 
 const named = (item) => el("span", {}, item.title ?? item.item_id, el("span", { class: "by" }, item.artist ?? ""));

@@ -29,6 +29,12 @@ export function finder(api, chosen) {
     fail: (problem) => fill(heading, problem.message),
   });
 
+  field.addEventListener("keydown", async (event) => {
+    if (event.key !== "Enter" || !field.value.trim()) return;
+    await search.look();
+    answers.querySelector("a")?.click();
+  });
+
   function link(user) {
     const place = [user.city, user.country && country(user.country)].filter(Boolean).join(", ");
     return el("li", {}, el(

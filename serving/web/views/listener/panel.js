@@ -1,8 +1,8 @@
 /** All about one listener, live: read anew when they did something or have another list. */
 
 import { bars } from "../../charts.js";
-import { card, el, fill, notice, table } from "../../dom.js";
-import { ago, count, country, number, percent, span } from "../../format.js";
+import { card, el, fill, notice, since, table } from "../../dom.js";
+import { count, country, number, percent, span } from "../../format.js";
 import { acting } from "./acting.js";
 import { recommended } from "./recommended.js";
 
@@ -16,7 +16,7 @@ export function panel(root, api, userId) {
   const plays = el("div", { id: "plays" });
   const genres = el("div", { id: "genres" });
   const artists = el("div");
-  const act = acting(api, userId, { onServed: () => list.load() });
+  const act = acting(api, userId, { onServed: () => list.load(), listed: () => list.listed() });
   const list = recommended(api, userId, act);
   const half = (...given) => { const node = card(...given); node.classList.add("half"); return node; };
   let seen = new Set();
@@ -86,7 +86,7 @@ function tiles(activity) {
     tile("Played", span(60 * activity.minutes_played), `on ${count(activity.active_days, "day")}`),
     tile("Skipped", percent(activity.skip_rate), count(activity.skips, "play")),
     tile("Likes", number(activity.likes), count(activity.dislikes, "dislike")),
-    tile("Sessions", number(activity.sessions), `last seen ${ago(activity.last_seen_at)}`),
+    tile("Sessions", number(activity.sessions), ["last seen ", since(activity.last_seen_at)]),
   ];
 }
 
@@ -95,7 +95,7 @@ function columns() {
     { label: "track", cell: (one) => [one.item.title ?? one.item.item_id, el("span", { class: "by" }, one.item.artist ?? "")] },
     { label: "plays", number: true, cell: (one) => [number(one.plays), one.skips ? el("span", { class: "by" }, `${one.skips} skipped`) : null] },
     { label: "liked", cell: (one) => (one.likes > one.unlikes ? el("span", { class: "tag good" }, "liked") : one.dislikes ? el("span", { class: "tag bad" }, "disliked") : "") },
-    { label: "last", number: true, cell: (one) => ago(one.last_at) },
+    { label: "last", number: true, cell: (one) => since(one.last_at) },
   ];
 }
 

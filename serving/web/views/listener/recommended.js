@@ -6,7 +6,7 @@ import { ago, moment } from "../../format.js";
 const SHOWN = 10;
 const AGE_MS = 1_000;
 
-/** Return `{node, load, end}`; `act` makes the buttons of each entry and is told of a new list. */
+/** Return `{node, load, listed, end}`; `act` makes the buttons of each entry and is told of a new list. */
 export function recommended(api, userId, act) {
   const entries = el("ol", { class: "recommended", id: "recommended" });
   const made = el("span", { class: "muted", id: "made" });
@@ -37,7 +37,7 @@ export function recommended(api, userId, act) {
       ranks = new Map(items.map((item, at) => [item, at + 1]));
       fill(entries, answer.recommendations.length ? answer.recommendations.map((one) => entry(one, before)) : el("li", { class: "empty" }, "Nothing to recommend yet: no track was played."));
     }
-    act.shown();
+    act.shown(items);
   }
 
   function entry(one, before) {
@@ -61,7 +61,7 @@ export function recommended(api, userId, act) {
   }
 
   return {
-    node, load,
+    node, load, listed: () => [...(ranks?.keys() ?? [])],
     end() {
       clearInterval(timer);
       asked += 1;
