@@ -85,10 +85,10 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Print what to recommend to a listener, with the source and the reason of each row."""
-    from rich.console import Console
     from rich.text import Text
 
     from database.engine import transaction
+    from encore.console import console
     from recommender.answers import recommend_to
     from recommender.tables import answer_header, answer_table
 
@@ -97,13 +97,13 @@ def recommend(
     if as_json:
         typer.echo(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False))
         return
-    console = Console()
+    printed = console()
     for line in answer_header(answer, datetime.now(UTC)):
-        console.print(Text(line))
+        printed.print(Text(line))
     if answer.recommendations:
-        console.print(answer_table(answer))
+        printed.print(answer_table(answer))
     else:
-        console.print(Text("there is nothing to recommend: no items, or none that is not known"))
+        printed.print(Text("there is nothing to recommend: no items, or none that is not known"))
 
 
 @app.command()
@@ -148,9 +148,8 @@ def runs(as_json: AsJson = False) -> None:
 
     Warns if less is played of what is shown than before.
     """
-    from rich.console import Console
-
     from database.engine import transaction
+    from encore.console import console
     from recommender.outcomes import fallen
     from recommender.runs import list_runs
     from recommender.tables import runs_table
@@ -161,7 +160,7 @@ def runs(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2, default=str))
     else:
-        Console().print(runs_table(found))
+        console().print(runs_table(found))
     if warning:
         typer.echo(f"warning: {warning}", err=True)
 

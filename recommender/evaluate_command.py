@@ -1,6 +1,5 @@
 """``encore evaluate``: compare all models on the same past and future."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,8 +48,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compare all models on what listeners came to next: the domain's data, or any file."""
-    from rich.console import Console
-
+    from encore.console import console
     from encore.settings import settings
     from recommender import evaluation
     from recommender.comparison import Left, Result, compare
@@ -90,11 +88,10 @@ def evaluate(
         results = compare(split, [every[name]() for name in names], tell, seed)
         if left_out is not None:
             kept_out = [leave_out(split, every[name], left_out, seed) for name in strangers]
-    # A file or a pipe has no width of its own, and the table needs some.
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(evaluation.result_table(results))
+    printed = console()
+    printed.print(evaluation.result_table(results))
     if by and results:
-        console.print(evaluation.segment_table(results, by))
+        printed.print(evaluation.segment_table(results, by))
     for one in kept_out:
         typer.echo(evaluation.left_out_line(one))
     if json_file:

@@ -1,6 +1,5 @@
 """``encore tune``: search the parameters of ALS."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +30,7 @@ def tune(
     ] = None,
 ) -> None:
     """Search the parameters of ALS on the past, and test the best on what came after."""
-    from rich.console import Console
-
+    from encore.console import console
     from encore.settings import settings
     from encore.spans import parse_span
     from recommender import tuning
@@ -60,7 +58,7 @@ def tune(
         half_life=half_life,
         tell=tell,
     )
-    Console(width=None if sys.stdout.isatty() else 120).print(tuning.unseen_table(tuned))
+    console().print(tuning.unseen_table(tuned))
     typer.echo(f"best of {len(tuned.trials)} trials, for .env:")
     typer.echo("\n".join(tuned.best.choice.settings()))
     if json_file:

@@ -73,9 +73,9 @@ def list_keys(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the keys there are, and which were revoked."""
-    from rich.console import Console
     from rich.table import Table
 
+    from encore.console import console
     from serving.keys import every
 
     with _database() as cursor:
@@ -89,7 +89,7 @@ def list_keys(
         table.add_row(
             one.key_id, one.name, one.role.value, f"{one.created_at:%Y-%m-%d %H:%M:%S}", revoked
         )
-    Console().print(table)
+    console().print(table)
 
 
 @keys_app.command("revoke")
@@ -130,8 +130,7 @@ def make_experiment(
 @experiments_app.command("list")
 def list_experiments(as_json: _AsJson = False) -> None:
     """Print the experiments, and what each variant shows."""
-    from rich.console import Console
-
+    from encore.console import console
     from serving.experiments import EVERY, of_rows
     from serving.tables import experiments_table
 
@@ -141,7 +140,7 @@ def list_experiments(as_json: _AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
     else:
-        Console().print(experiments_table(found))
+        console().print(experiments_table(found))
 
 
 @experiments_app.command("results")
@@ -149,8 +148,7 @@ def show_results(
     name: Annotated[str, typer.Argument(help="Which experiment.")], as_json: _AsJson = False
 ) -> None:
     """Print the click-through of each variant, with intervals of 95 %."""
-    from rich.console import Console
-
+    from encore.console import console
     from serving.experiments import results
     from serving.tables import results_table
 
@@ -159,7 +157,7 @@ def show_results(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        Console().print(results_table(found))
+        console().print(results_table(found))
 
 
 @experiments_app.command("stop")

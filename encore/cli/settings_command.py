@@ -5,9 +5,9 @@ import textwrap
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from encore.console import console
 from encore.settings import SettingRow, describe_settings, settings
 
 app = typer.Typer()
@@ -25,7 +25,7 @@ def show_settings(
     elif as_json:
         typer.echo(json.dumps([row._asdict() for row in rows], indent=2))
     else:
-        Console().print(_table(rows))
+        console().print(_table(rows))
 
 
 def env_example(rows: list[SettingRow]) -> str:

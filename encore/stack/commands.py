@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from encore.console import console
 from encore.errors import EncoreError, ServiceUnavailableError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def status_command(
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        Console().print(_status_table(found))
+        console().print(_status_table(found))
     if any(one.health is not local.Health.RUNNING for one in found):
         raise typer.Exit(ServiceUnavailableError.exit_code)
 
@@ -136,7 +136,7 @@ def topics_command(context: typer.Context) -> None:
     from encore.topics import describe
 
     if context.invoked_subcommand is None:
-        Console().print(_topic_table(describe(kafka_bootstrap_servers())))
+        console().print(_topic_table(describe(kafka_bootstrap_servers())))
 
 
 @topics_app.command("create")

@@ -28,7 +28,6 @@ app = typer.Typer(no_args_is_help=True, help="Look at rejected records, and send
 APPLICATION = "encore rejected"
 ROWS_SHOWN = 20
 SAMPLES = 3
-PIPED_WIDTH = 160
 INTERRUPTED = 130
 
 OfReason = Annotated[Reason | None, typer.Option("--reason", help="Only with this reason.")]
@@ -141,22 +140,20 @@ def replay_command(
 def _print_tables(
     connection: "extensions.connection", filters: "Filters", limit: int, *, rows: bool
 ) -> None:
-    from rich.console import Console
-
     from database.rejected.rows import read, summary
+    from encore.console import console
     from streaming.rejected.view import CUT_BYTES, rows_table, summary_table
 
-    # Into a file or a pipe nothing is folded to the 80 columns that rich would take.
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    printed = console()
     with connection.cursor() as cursor:
         groups = summary(cursor, filters)
     if not groups:
         typer.echo("there are no such rejected records")
         return
-    console.print(summary_table(groups, replayed=filters.replayed))
+    printed.print(summary_table(groups, replayed=filters.replayed))
     if rows:
         found = list(islice(read(connection, filters, limit=limit, cut=CUT_BYTES), limit))
-        console.print(rows_table(found))
+        printed.print(rows_table(found))
         hidden = sum(one.count for one in groups) - len(found)
         if hidden:
             typer.echo(f"{hidden} more: --limit shows more of them, --json all")
