@@ -41,7 +41,7 @@ _NDJSON: Final = "application/x-ndjson"
 _LISTS: Final = """
 INSERT INTO {table} (model_run_id, user_id, rank, item_id, score, source, reason, task)
 SELECT %(run)s, 'u' || u, r, 't' || (1 + (u * 31 + r * 1009) %% %(items)s), 1.0 / r, 'personal',
-       'because you played Track 1', 0
+       'because of Track 1', 0
   FROM generate_series(1, %(users)s) AS u, generate_series(1, %(listed)s) AS r
 """
 

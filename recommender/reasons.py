@@ -6,7 +6,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_PLAYED: Final = "because you played "
+_BECAUSE: Final = "because of "
 _NEW_LIKE: Final = "new, and like "
 
 
@@ -16,5 +16,5 @@ def reasons(titles: Sequence[str]) -> pa.Array:
     First for items that are recommended for their score, then again for those to find out about.
     """
     words = pa.array(titles, pa.string())
-    said = [pc.binary_join_element_wise(start, words, "") for start in (_PLAYED, _NEW_LIKE)]
+    said = [pc.binary_join_element_wise(start, words, "") for start in (_BECAUSE, _NEW_LIKE)]
     return pa.concat_arrays(said)

@@ -71,7 +71,7 @@ CREATE TABLE lists_of_1 PARTITION OF recommendations FOR VALUES IN (1);
 CREATE TABLE similar_of_1 PARTITION OF similar_items FOR VALUES IN (1);
 INSERT INTO recommendations
 SELECT 1, 'ada', e.rank, e.item, 1.0 - e.rank / 10.0, 'personal',
-       'because you played Crimson Candles'
+       'because of Crimson Candles'
   FROM unnest(ARRAY['t3', 't2', 't5', 't4']) WITH ORDINALITY AS e (item, rank);
 INSERT INTO similar_items VALUES (1, 't1', 1, 't3', 0.9, 'factors'),
                                  (1, 't1', 2, 't2', 0.5, 'text');

@@ -86,8 +86,8 @@ def test_a_session_is_recommended_by_what_it_did(api: Api) -> None:
         (one["rank"], one["item"]["item_id"], one["score"], one["reason"])
         for one in told["recommendations"]
     ] == [
-        (1, "c", pytest.approx(0.5), "because you played Track A"),
-        (2, "b", pytest.approx(0.0), "because you played Track A"),
+        (1, "c", pytest.approx(0.5), "because of Track A"),
+        (2, "b", pytest.approx(0.0), "because of Track A"),
     ]
     assert told["recommendations"][0]["model_run_id"] == told["model_run_id"]
     assert told["recommendations"][0]["item"]["title"] == "Track C"

@@ -45,7 +45,7 @@ def test_a_list_says_what_why_by_which_run_and_how_fresh(api: Api) -> None:
                 "rank": 1,
                 "score": 0.9,
                 "source": "personal",
-                "reason": "because you played Crimson Candles",
+                "reason": "because of Crimson Candles",
                 "model_run_id": 1,
                 "item": {
                     "item_id": "t3",
@@ -129,7 +129,7 @@ def test_a_list_made_since_the_run_says_so(api: Api) -> None:
     with transaction(api.database_url) as cursor:
         cursor.execute(
             "INSERT INTO live_recommendations VALUES ('new', 1, '2026-05-01 12:02+00', '{t4}',"
-            " '{0.5}', '{personal}', '{because you played Moving Angels}')"
+            " '{0.5}', '{personal}', '{because of Moving Angels}')"
         )
     told = api.json("/recommend/new", n=2)
     assert (told["made_by"], told["made_at"]) == ("live", "2026-05-01T12:02:00+00:00")

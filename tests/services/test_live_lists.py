@@ -64,16 +64,16 @@ def test_a_list_is_the_half_step_by_hand_without_what_is_known(url: str) -> None
     fold(url)
     # x1 = (1 + 1) / (2 + 1 + 1): 1/2
     assert rows(url, "ada") == [
-        ("c", 0.5, "personal", "because you played Track A"),
-        ("b", 0.0, "personal", "because you played Track A"),
-        ("d", 0.0, "personal", "because you played Track A"),
+        ("c", 0.5, "personal", "because of Track A"),
+        ("b", 0.0, "personal", "because of Track A"),
+        ("d", 0.0, "personal", "because of Track A"),
     ]
     does(url, "ada", "b", signal=3.0)
     fold(url)
     # x = (2 / (2 + 1 + 2), 4 / (2 + 3 + 2)): (2/5, 4/7)
     assert rows(url, "ada") == [
-        ("d", 0.5714, "personal", "because you played b"),
-        ("c", 0.4, "personal", "because you played Track A"),
+        ("d", 0.5714, "personal", "because of b"),
+        ("c", 0.4, "personal", "because of Track A"),
     ]
 
 

@@ -95,7 +95,7 @@ def publish_lists(url: str, lists: dict[str, Sequence[str]]) -> int:
             "item_id": [row[2] for row in rows],
             "score": [1.0 - row[1] / 100 for row in rows],
             "source": ["personal" for _ in rows],
-            "reason": ["because you played Track 2" for _ in rows],
+            "reason": ["because of Track 2" for _ in rows],
         }
     )
     write_task(url, table_of("recommendations", run), 0, iter([batch]))
@@ -289,7 +289,7 @@ def test_the_command_prints_run_freshness_and_reasons(url: str, music: "Cursor")
     environment = {"DATABASE_URL": url, "COLUMNS": "160"}
     text = encore("recommend", "folk", "-n", "2", env=environment)
     assert f"model run {run} (als), published " in text
-    assert "because you played Track 2" in text
+    assert "because of Track 2" in text
     assert "because you like Folk" in text
     assert "The Artist" in text
     unknown = encore("recommend", "who?", "-n", "1", env=environment)
@@ -312,6 +312,6 @@ def test_the_command_prints_json(url: str, music: "Cursor") -> None:
             "artist": "The Artist",
             "score": 0.99,
             "source": "personal",
-            "reason": "because you played Track 2",
+            "reason": "because of Track 2",
         }
     ]

@@ -38,7 +38,7 @@ def rows_of(model_run_id: int, users: list[str]) -> pa.RecordBatch:
             "item_id": pa.array([f"run {model_run_id}" for _ in listed]),
             "score": pa.array([1.0 / rank for _, rank in listed]),
             "source": pa.array(["personal"] * len(listed)),
-            "reason": pa.array(['because you played "A, B"\n'] * len(listed)),
+            "reason": pa.array(['because of "A, B"\n'] * len(listed)),
         }
     )
 
@@ -80,7 +80,7 @@ def test_readers_see_the_run_once_it_is_published_and_not_before(url: str) -> No
     publish(url, run, keep=5)
     rows = fetch(url, "SELECT * FROM current_recommendations WHERE user_id = 'u3' ORDER BY rank")
     assert [row[2] for row in rows] == [1, 2, 3, 4, 5]
-    assert rows[0] == (run, "u3", 1, f"run {run}", 1.0, "personal", 'because you played "A, B"\n')
+    assert rows[0] == (run, "u3", 1, f"run {run}", 1.0, "personal", 'because of "A, B"\n')
     status = fetch(url, "SELECT status, published_at, duration_seconds FROM model_runs")
     assert status[0][0] == "published"
     assert None not in status[0]

@@ -134,7 +134,7 @@ def test_lists_hold_unknown_items_of_the_own_block_first_with_their_reason(
         assert [row["rank"] for row in mine] == list(range(1, len(mine) + 1))
         assert [row["score"] for row in mine] == sorted((r["score"] for r in mine), reverse=True)
         assert {(row["model_run_id"], row["source"]) for row in mine} == {(9, "personal")}
-        because = int(mine[0]["reason"].removeprefix("because you played Title t"))
+        because = int(mine[0]["reason"].removeprefix("because of Title t"))
         assert because in known
         assert in_block(user, because)
 

@@ -42,9 +42,9 @@ def test_a_session_is_folded_in_exactly(bundle: Bundle) -> None:
     # x1 = (1 + 1) / (2 + 1 + 1): 1/2
     found = for_session(bundle, {"a": 1.0}, [], 10)
     assert told(found) == [
-        ("c", pytest.approx(0.5), "because you played Title a"),
-        ("b", pytest.approx(0.0), "because you played Title a"),
-        ("d", pytest.approx(0.0), "because you played Title a"),
+        ("c", pytest.approx(0.5), "because of Title a"),
+        ("b", pytest.approx(0.0), "because of Title a"),
+        ("d", pytest.approx(0.0), "because of Title a"),
     ]
     # x = (2 / (2 + 1 + 2), 4 / (2 + 3 + 2)): (2/5, 4/7)
     found = for_session(bundle, {"a": 1.0, "b": 3.0}, [], 10)

@@ -37,7 +37,7 @@ LISTENER = Listener(
     place="London, GB",
     plays=(Play("Blue Door", "The Kites", plays=3, skips=1, likes=1, age=4.5),),
     recommendations=(
-        Recommendation(1, "Green Hill", "The Kites", "personal", "because you played Blue Door"),
+        Recommendation(1, "Green Hill", "The Kites", "personal", "because of Blue Door"),
         Recommendation(2, "Red [live]", "Ann", "trending", "trending in GB"),
     ),
 )
@@ -80,7 +80,7 @@ def test_the_view_shows_the_flow_the_model_and_the_listener() -> None:
         "Yellow Sea",
         "u42 · Ada [Lovelace] · London, GB",
         "3 (1 skipped)",
-        "because you played Blue Door",
+        "because of Blue Door",
         "Red [live]",
         "started again, 1 of 3 times",
         "encore psql",

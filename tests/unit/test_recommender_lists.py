@@ -76,7 +76,7 @@ def test_rows_have_rank_score_source_and_reason() -> None:
         (1, "t2", "personal"),
         (2, "t1", "personal"),
     ]
-    assert {row["reason"] for row in found} == {"because you played Title t0"}
+    assert {row["reason"] for row in found} == {"because of Title t0"}
     assert {row["model_run_id"] for row in found} == {7}
 
 
