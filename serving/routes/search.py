@@ -16,17 +16,17 @@ from serving.schemas import FoundUsers
 router = APIRouter(tags=["users"], dependencies=[READS])
 
 # Each part has an index of its own. Who is not announced can be found by the whole id. The exact id
-# comes first, then the beginnings.
+# comes first, then the beginnings, then names that hold what was asked for, then those nearly so.
 FOUND: Final = """
 SELECT f.user_id, u.name, u.city, u.country
   FROM (SELECT user_id FROM users WHERE starts_with(lower(user_id), lower($1))
          UNION
-        SELECT user_id FROM users WHERE name ILIKE like_pattern($1)
+        SELECT user_id FROM user_matches($1)
          UNION
         SELECT user_id FROM user_counts_day WHERE user_id = $1) AS f
   LEFT JOIN users AS u USING (user_id)
- ORDER BY f.user_id = $1 DESC, starts_with(lower(f.user_id), lower($1)) DESC, length(f.user_id),
-          f.user_id
+ ORDER BY f.user_id = $1 DESC, starts_with(lower(f.user_id), lower($1)) DESC,
+          (u.name ILIKE like_pattern($1)) IS TRUE DESC, length(f.user_id), f.user_id
  LIMIT $2
 """
 _ACTIVE: Final = """
@@ -46,7 +46,8 @@ async def find_users(
     q: Annotated[
         str | None,
         Query(
-            description="Beginning of an id, or part of a name. Default: who was active last.",
+            description="Beginning of an id, part of a name, or what is nearly that. Default: who "
+            "was active last.",
             min_length=1,
             max_length=MAX_TEXT_LENGTH,
             pattern=TEXT,

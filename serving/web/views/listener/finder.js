@@ -22,7 +22,7 @@ export function finder(api, chosen) {
   const search = searching(field, {
     ask: (q) => api.get("users", { q, n: MOST }),
     show({ users }, q) {
-      const none = q ? `Nobody's id begins with “${q}”, and no name has it.` : "Nobody has listened yet.";
+      const none = q ? `Nobody's id begins with “${q}”, and no name is like it.` : "Nobody has listened yet.";
       fill(heading, users.length ? (q ? "Found:" : "Active last:") : none);
       fill(answers, users.map(link));
     },
