@@ -117,10 +117,10 @@ def bare_refresh(url: str, settings: Settings) -> None:
     parameters = job.als_parameters(settings, seed=1)
     run = start_run(url, "als", parameters.as_dict())
     prepare(url, run)
-    with open_snapshot(url) as snapshot:
+    with open_snapshot(url) as snapshot, snapshot.meanwhile(read_catalogue) as reading:
         half_life = settings.feature_affinity_half_life_days
         summary = summarize(snapshot.cursor, settings.train_test_share, half_life)
-        catalogue, columns = read_catalogue(snapshot.cursor), pair_columns(summary)
+        catalogue, columns = reading.result(), pair_columns(summary)
         trainer: Trainer
         if settings.train_engine is TrainEngine.IMPLICIT:
             trainer = local.read(snapshot, columns, catalogue, parameters)

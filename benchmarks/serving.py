@@ -108,6 +108,14 @@ def bench_writing(bench: Bench, repeats: int = 3) -> list[Figure]:
     """Measure events one by one and in batches, acknowledged by the broker."""
     figures = []
     with encore_serve(bench) as ours:
+        # The batches first: a broker that has just started is slow until its code is compiled.
+        many = _bodies(ours.key, _BATCH, 32)
+        for connections in _CONNECTIONS:
+            speeds = [ours.top_speed(many, connections).per_second * _BATCH for _ in range(repeats)]
+            figures.append(
+                single(f"batches of {_BATCH:,}, {connections} connections", "30,000 events/s",
+                       "events/s", median(speeds), 30_000, ">= 1")
+            )  # fmt: skip
         one = _bodies(ours.key, 1, 512)
         with bare(_size(ours, one[0])) as plain:
             for connections in _CONNECTIONS:
@@ -116,13 +124,6 @@ def bench_writing(bench: Bench, repeats: int = 3) -> list[Figure]:
                     compare(f"POST /events, {connections} connections", "bare FastAPI that reads",
                             found["ours"], found["bare"], unit="req/s", target=">= 0.3")
                 )  # fmt: skip
-        many = _bodies(ours.key, _BATCH, 32)
-        for connections in _CONNECTIONS:
-            speeds = [ours.top_speed(many, connections).per_second * _BATCH for _ in range(repeats)]
-            figures.append(
-                single(f"batches of {_BATCH:,}, {connections} connections", "30,000 events/s",
-                       "events/s", median(speeds), 30_000, ">= 1")
-            )  # fmt: skip
     return figures
 
 

@@ -17,11 +17,12 @@ What a pair *weighs* is written here once, as SQL, for training, evaluation and 
     it is positive and began after the split: what a model is tested on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg2.extensions
 import pyarrow as pa
@@ -46,6 +47,7 @@ READ_SCHEMA: Final = pa.schema(
         ("relevant", pa.bool_()),
     ]
 )
+_Read = TypeVar("_Read")
 _INDEX_BITS: Final = 33  # monotonically_increasing_id: the row within its partition
 _MAX_INDEX: Final = 2**31 - 1
 
@@ -71,23 +73,61 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An open transaction whose view of the database others can share by its name."""
+class View:
+    """What a snapshot shows, to whoever knows its name, for as long as it is held."""
 
-    url: str
+    url: str = field(repr=False)
     name: str
+
+    @contextmanager
+    def open(self) -> Iterator[psycopg2.extensions.cursor]:
+        """Have it on a connection of one's own."""
+        with _one_view(self.url) as cursor:
+            cursor.execute("SET TRANSACTION SNAPSHOT %s", (self.name,))
+            yield cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An open transaction, and its view of the database for others."""
+
+    view: View
     cursor: psycopg2.extensions.cursor
+
+    @property
+    def url(self) -> str:
+        """Return where the database is."""
+        return self.view.url
+
+    @contextmanager
+    def meanwhile(
+        self, read: Callable[[psycopg2.extensions.cursor], _Read]
+    ) -> "Iterator[Future[_Read]]":
+        """Read something of the same view while the block goes on; it ends when both have."""
+
+        def ask() -> _Read:
+            with self.view.open() as cursor:
+                return read(cursor)
+
+        with ThreadPoolExecutor(1) as thread:
+            yield thread.submit(ask)
 
 
 @contextmanager
 def open_snapshot(url: str) -> Iterator[Snapshot]:
     """Hold one view of the database, so that everything read through it belongs together."""
+    with _one_view(url) as cursor:
+        cursor.execute("SELECT pg_export_snapshot()")
+        yield Snapshot(View(url, _row(cursor)[0]), cursor)
+
+
+@contextmanager
+def _one_view(url: str) -> Iterator[psycopg2.extensions.cursor]:
     connection = connect(url, application_name="encore train")
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_export_snapshot()")
-            yield Snapshot(url, _row(cursor)[0], cursor)
+            yield cursor
     finally:
         connection.close()
 
@@ -171,13 +211,13 @@ def read_pairs(
     URL travels with the task's code, never in a plan or a configuration.
     """
     ranges = page_ranges(snapshot.cursor, partitions)
-    url, name = snapshot.url, snapshot.name
+    view = snapshot.view
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         named = pa.array(ids.value, pa.string())
         for batch in batches:
             for part in batch.column("id").to_pylist():
-                for rows in read_pages(url, name, columns, ranges[part]):
+                for rows in read_pages(view, columns, ranges[part]):
                     yield _with_index(rows, named)
 
     return spark.range(0, partitions, 1, partitions).mapInArrow(read, PAIR_SCHEMA)
@@ -228,22 +268,16 @@ def page_ranges(cursor: psycopg2.extensions.cursor, parts: int) -> list[tuple[in
 
 
 def read_pages(
-    url: str, snapshot: str, columns: sql.Composed, pages: tuple[int, int]
+    view: View, columns: sql.Composed, pages: tuple[int, int]
 ) -> Iterator[pa.RecordBatch]:
     """Yield the pairs on a range of pages by ``READ_SCHEMA``, on a connection of its own."""
-    connection = connect(url, application_name="encore train")
-    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     start, end = (sql.Literal(f"({page},0)") for page in pages)
     query = sql.SQL(
         "SELECT {columns} FROM user_item_affinity AS a"
         " WHERE a.ctid >= {start}::tid AND a.ctid < {end}::tid"
     ).format(columns=columns, start=start, end=end)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
-            yield from copy_out(cursor, query, READ_SCHEMA)
-    finally:
-        connection.close()
+    with view.open() as cursor:
+        yield from copy_out(cursor, query, READ_SCHEMA)
 
 
 def _with_index(rows: pa.RecordBatch, ids: pa.Array) -> pa.RecordBatch:

@@ -26,7 +26,7 @@ from encore.stack.endpoints import database_url
 from recommender import artifact, local
 from recommender.ages import popular_by_age
 from recommender.als import AlsParameters
-from recommender.catalogue import read_catalogue
+from recommender.catalogue import Catalogue, read_catalogue
 from recommender.dataset import Snapshot, Summary, open_snapshot, pair_columns, summarize
 from recommender.engine import engine_of
 from recommender.fallback import shortage, write_fallback_lists
@@ -134,7 +134,7 @@ def make(
 ) -> None:
     """Fill the run's own tables, by a model or without, and switch readers to them."""
     prepare(url, model_run_id)
-    with open_snapshot(url) as snapshot:
+    with open_snapshot(url) as snapshot, snapshot.meanwhile(read_catalogue) as catalogue:
         summary = summarize(
             snapshot.cursor, current.train_test_share, current.feature_affinity_half_life_days
         )
@@ -142,7 +142,8 @@ def make(
         missing = shortage(summary, current.train_min_interactions)
         if missing is None:
             gate = Gate(url, current.train_gate_hours, force=force)
-            write_model(snapshot, summary, model_run_id, current, parameters, gate)
+            items = catalogue.result()
+            write_model(snapshot, summary, items, model_run_id, current, parameters, gate)
     if missing is not None:
         write_fallback(url, summary, model_run_id, current, missing, ages)
     publish(url, model_run_id, current.recommend_keep_runs, ages=ages)
@@ -180,6 +181,7 @@ class Gate:
 def write_model(
     snapshot: Snapshot,
     summary: Summary,
+    catalogue: Catalogue,
     model_run_id: int,
     current: Settings,
     parameters: AlsParameters,
@@ -188,7 +190,6 @@ def write_model(
     """Write the lists and files of an ALS model of the snapshot into the run's own tables."""
     steps = Steps(log)
     url = snapshot.url
-    catalogue = read_catalogue(snapshot.cursor)
     columns = pair_columns(summary)
     recipe = recipe_of(current, parameters, summary.now_s, summary.split_s)
     trainer: Trainer

@@ -122,9 +122,7 @@ def read(
     cores = os.cpu_count() or 1
     ranges = page_ranges(snapshot.cursor, cores)
     with ThreadPoolExecutor(cores) as pool:
-        parts = pool.map(
-            lambda pages: list(read_pages(snapshot.url, snapshot.name, columns, pages)), ranges
-        )
+        parts = pool.map(lambda pages: list(read_pages(snapshot.view, columns, pages)), ranges)
         table = pa.Table.from_batches([batch for part in parts for batch in part])
     users = pc.unique(table.column("user_id").combine_chunks()).sort()
     return LocalTrainer(
