@@ -42,6 +42,8 @@ class Connections:
         connection = await self._take()
         try:
             return await ask(connection)
+        except TimeoutError:
+            raise  # an OSError, too: PostgreSQL is asked to give the statement up, and then answers
         except _BREAKS:
             connection.terminate()
             raise

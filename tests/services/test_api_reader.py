@@ -10,7 +10,7 @@ from database.engine import transaction
 from serving.problems import ProblemError
 from serving.reader import Reader
 from tests.door import Door
-from tests.live import wait_until
+from tests.live import execute, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -61,6 +61,24 @@ def test_who_gets_no_turn_in_time_is_told_to_come_again(database_url: str) -> No
             return await one(reader)  # the statement given up does not hold the connection
 
     assert asyncio.run(ask()) == [1]
+
+
+def test_a_statement_that_takes_too_long_is_given_up_by_postgresql_too(database_url: str) -> None:
+    async def ask() -> tuple[int, int]:
+        async with reading(database_url, timeout_seconds=0.5) as reader:
+            before = await backend(reader)
+            with pytest.raises(ProblemError, match="PostgreSQL does not answer"):
+                await reader.rows("SELECT pg_sleep(60)")
+            return before, await backend(reader)
+
+    before, after = asyncio.run(ask())
+    assert before == after  # whose statement was cancelled: it answers again
+
+    def given_up() -> bool:
+        sleeping = "SELECT 1 FROM pg_stat_activity WHERE query ~ 'pg_sleep.60' AND state = 'active'"
+        return execute(database_url, sleeping + " AND pid <> pg_backend_pid()") == []
+
+    wait_until(given_up, "it sleeps no more", timeout=20)
 
 
 def test_a_request_that_is_given_up_leaves_a_connection_that_answers(database_url: str) -> None:
