@@ -1,21 +1,20 @@
 """Where commands print tables."""
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDTH: Final = 160  # of a file or a pipe, which have none of their own
+_WIDTH: Final = 160
 
 
 def console() -> "Console":
-    """Return standard output as rich prints to it: as wide as the terminal, or as `COLUMNS` says.
+    """Return standard output as rich prints to it, as wide as the terminal.
 
-    Elsewhere it is wide enough that no table of ours is cut.
+    A file or a pipe has no width of its own, and gets one that cuts no table of ours, whatever
+    `COLUMNS` says of a terminal that is elsewhere.
     """
     from rich.console import Console
 
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if told else _WIDTH)
+    return Console(width=None if sys.stdout.isatty() else _WIDTH)

@@ -286,7 +286,7 @@ def test_plays_of_2018_do_not_underflow(music: "Cursor") -> None:
 
 def test_the_command_prints_run_freshness_and_reasons(url: str, music: "Cursor") -> None:
     run = publish_lists(url, {"folk": ["t9"]})
-    environment = {"DATABASE_URL": url, "COLUMNS": "160"}
+    environment = {"DATABASE_URL": url, "COLUMNS": "80"}  # of no terminal: nothing is cut
     text = encore("recommend", "folk", "-n", "2", env=environment)
     assert f"model run {run} (als), published " in text
     assert "because of Track 2" in text
