@@ -18,10 +18,7 @@ log = get_logger("serving")
 
 _MOST_KEPT: Final = 100_000
 _SECONDS: Final = 1.0
-_WRITE: Final = (
-    "INSERT INTO api_writes (called_at, key_id, method, path, status, records)"
-    " VALUES ($1, $2, $3, $4, $5, $6)"
-)
+_COLUMNS: Final = ("called_at", "key_id", "method", "path", "status", "records")
 
 
 class Journal:
@@ -64,7 +61,7 @@ class Journal:
         if not rows:
             return
         try:
-            await self._reader.write_rows(_WRITE, rows)
+            await self._reader.copy_rows("api_writes", _COLUMNS, rows)
         except ProblemError:
             return  # they are kept
         for _ in rows:

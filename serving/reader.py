@@ -76,13 +76,19 @@ class Reader:
         found = await self.rows(statement, *values)
         return found[0] if found else None
 
-    async def write_rows(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run a statement once for each row, all or none.
+    async def copy_rows(
+        self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Append rows to a table by COPY, all or none.
 
         Raises:
             ProblemError: PostgreSQL is away, or does not answer in time.
         """
-        await self._ask(lambda connection: connection.executemany(statement, rows))
+        await self._ask(
+            lambda connection: connection.copy_records_to_table(
+                table, columns=columns, records=rows, timeout=self._timeout
+            )
+        )
 
     async def _ask(self, ask: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
         if self._connections is None:
