@@ -111,6 +111,7 @@ class _Sender:
                 "acks": "all",
                 "compression.type": "lz4",
                 "linger.ms": 0,  # what comes while a request is on its way goes together anyway
+                "socket.nagle.disable": True,  # nor is a small request held back by the system
                 # As every other client places keys: a user's events stay in one partition.
                 "partitioner": "murmur2_random",
                 "message.timeout.ms": round(settings.serve_delivery_seconds * 1000),
