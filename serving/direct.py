@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, get_type_hints
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, create_model
 from starlette.responses import Response
+
+from serving.queries import validated
 
 _Needs = Callable[[Request], Awaitable[object]]
 
@@ -29,32 +30,22 @@ class Direct(APIRoute):
         """
         endpoint = self.endpoint
         needs: list[_Needs] = [one.dependency for one in self.dependencies if one.dependency]
-        kinds = self._kinds()
+        named = self._named()
 
         async def answer(request: Request) -> Response:
             for need in needs:
                 await need(request)
-            response: Response = await endpoint(request, **_read(request.path_params, kinds))
+            path = validated(named, request.path_params, "path")
+            response: Response = await endpoint(request, **dict(path))
             return response
 
         return answer
 
-    def _kinds(self) -> dict[str, TypeAdapter[Any]]:
-        named = get_type_hints(self.endpoint, include_extras=True)
+    def _named(self) -> type[BaseModel]:
+        """Return a model of what the path names."""
+        hints = get_type_hints(self.endpoint, include_extras=True)
         taken = list(inspect.signature(self.endpoint).parameters)
         if taken != ["request", *self.param_convertors]:
             raise TypeError(f"{self.path} must take request, then what its path names: {taken}")
-        return {name: TypeAdapter(named[name]) for name in self.param_convertors}
-
-
-def _read(given: dict[str, Any], kinds: dict[str, TypeAdapter[Any]]) -> dict[str, Any]:
-    read, errors = {}, []
-    for name, kind in kinds.items():
-        try:
-            read[name] = kind.validate_python(given[name])
-        except ValidationError as error:
-            found = error.errors(include_url=False)
-            errors += [{**one, "loc": ("path", name, *one["loc"])} for one in found]
-    if errors:
-        raise RequestValidationError(errors)
-    return read
+        fields: dict[str, Any] = {name: (hints[name], ...) for name in self.param_convertors}
+        return create_model("Path", **fields)

@@ -3,6 +3,7 @@
 A model of Pydantic names them; :func:`shown_in_query` tells the OpenAPI document of it.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, TypeVar, get_args, get_origin
 
@@ -26,12 +27,21 @@ def read_query(request: Request, kind: type[Query]) -> Query:
     for name in _lists(kind):
         if name in values:
             values[name] = given.getlist(name)
+    return validated(kind, values, _IN)
+
+
+def validated(kind: type[Query], values: Mapping[str, Any], place: str) -> Query:
+    """Return what stands in a place of a request, as a model of it declares.
+
+    Raises:
+        RequestValidationError: something is not as declared.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise RequestValidationError(
-            [{**one, "loc": (_IN, *one["loc"])} for one in found]
+            [{**one, "loc": (place, *one["loc"])} for one in found]
         ) from None
 
 
