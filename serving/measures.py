@@ -27,7 +27,6 @@ class Measures:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._in_hand = Gauge(
             f"{_PREFIX}_requests_in_hand", "Requests not answered yet.", registry=self.registry
         )
@@ -59,21 +58,8 @@ class Measures:
     def end(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""
         self._in_hand.dec()
-        requests, durations = self._series(method, route, status)
-        requests.inc()
-        durations.observe(seconds)
-
-    def _series(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-        """Return what counts and times requests of one kind; looked for once, not each time."""
-        kind = (method, route, status)
-        found = self._found.get(kind)
-        if found is None:
-            found = (
-                self._requests.labels(method, route, status),
-                self._seconds.labels(method, route),
-            )
-            self._found[kind] = found
-        return found
+        self._requests.labels(method, route, status).inc()
+        self._seconds.labels(method, route).observe(seconds)
 
     def records(self, topic: str, outcome: str, count: int) -> None:
         """Count records: acknowledged, rejected or given up."""
