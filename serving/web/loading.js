@@ -6,10 +6,10 @@ import { el, fill } from "./dom.js";
 /**
  * Fill `root` by `show(root, found)` with what `load(signal)` finds, again every `seconds` (0: once).
  *
- * What has not changed is not drawn again, unless `ages` says that it tells how long ago things were.
+ * What has not changed is not drawn again.
  * Returns `{again(), end()}`; `again` resolves when what it asked for is shown.
  */
-export function keepNew(root, load, show, { seconds = 0, ages = false } = {}) {
+export function keepNew(root, load, show, { seconds = 0 } = {}) {
   const ending = new AbortController();
   let timer = null;
   let shown = null;
@@ -33,7 +33,7 @@ export function keepNew(root, load, show, { seconds = 0, ages = false } = {}) {
   function draw(mine, found) {
     if (mine !== asked || ending.signal.aborted) return;
     const text = JSON.stringify(found);
-    if (text === shown && !ages) return;
+    if (text === shown) return;
     shown = text;
     keepPlace(root, () => show(root, found));
   }

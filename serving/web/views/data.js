@@ -1,8 +1,8 @@
 /** The data: whether every record is accounted for, how large the tables are, what was rejected. */
 
 import { bars } from "../charts.js";
-import { card, el, fill, table } from "../dom.js";
-import { ago, bytes, moment, number } from "../format.js";
+import { card, el, fill, since, table } from "../dom.js";
+import { bytes, moment, number } from "../format.js";
 import { keepNew } from "../loading.js";
 import { rejected } from "./data/rejected.js";
 
@@ -43,7 +43,7 @@ const PARTITION = [
   { label: "Partition", number: true, cell: (one) => number(one.partition) },
   count("From offset", "first_offset"), count("To offset", "next_offset"), count("Gaps", "gaps"),
   ...COUNTS,
-  { label: "Newest record", cell: (one) => (one.closed_at ? `given up ${moment(one.closed_at)}` : ago(one.arrived_at)) },
+  { label: "Newest record", cell: (one) => (one.closed_at ? `given up ${moment(one.closed_at)}` : since(one.arrived_at)) },
 ];
 
 function sizes(api) {

@@ -1,8 +1,8 @@
 /** Model runs: what each was worth, which one readers see, and the way back to an older one. */
 
 import { bars, timeChart } from "../charts.js";
-import { card, el, fill, table } from "../dom.js";
-import { ago, moment, number, percent, span } from "../format.js";
+import { card, el, fill, since, table } from "../dom.js";
+import { moment, number, percent, span } from "../format.js";
 import { confirmed, keepNew, outcome, takesAdmin } from "../loading.js";
 import { experiments } from "./models/experiments.js";
 
@@ -33,7 +33,7 @@ export function mount(root, api) {
     sources(origin, run ? found.variety.sources : {});
     draw(chart, found.runs);
     fill(runs, table(columns(found.runs, back), found.runs, { caption: "Model runs", empty: "No model was made yet: encore train makes one." }));
-  }, { seconds: SECONDS, ages: true });
+  }, { seconds: SECONDS });
 
   async function back(run, old) {
     if (!api.may("admin")) return told.bad(takesAdmin(api));
@@ -67,7 +67,7 @@ function tiles(run, variety) {
   const ours = ordering(run);
   const popular = run.quality.find((one) => one.model === "popularity");
   return el("dl", { class: "tiles" },
-    tile("Champion", `run ${run.model_run_id}`, `${run.algorithm}, published ${ago(run.published_at)}`),
+    tile("Champion", `run ${run.model_run_id}`, [`${run.algorithm}, published `, since(run.published_at)]),
     tile("NDCG@10", number(ours?.ndcg, 3), ours ? `${number(ours.ndcg_low, 3)} to ${number(ours.ndcg_high, 3)}; popular ${number(popular?.ndcg, 3)}` : "not measured"),
     tile("Recall@20", percent(ours?.recall, 1), `popular ${percent(popular?.recall, 1)}`),
     tile("Coverage", percent(ours?.coverage, 1), `of the tracks are in somebody's first 20; popular ${percent(popular?.coverage, 1)}`),

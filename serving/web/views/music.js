@@ -153,7 +153,7 @@ function sessions(api) {
     count.textContent = found.open > found.sessions.length
       ? `${number(found.open)} open, the ${found.sessions.length} newest` : `${number(found.open)} open`;
     fill(root, table(SESSION, found.sessions, { caption: "Sessions open now", empty: "Nobody is listening at the moment." }));
-  }, { seconds: 5, ages: true });
+  }, { seconds: 5 });
   return { card: card("Sessions open now", { aside: count }, place), end: kept.end };
 }
 

@@ -1,8 +1,8 @@
 /** Rejected records: why, what is in them, and to Kafka again. */
 
 import { Problem } from "../../api.js";
-import { card, el, fill, table } from "../../dom.js";
-import { ago, bytes, number } from "../../format.js";
+import { card, el, fill, since, table } from "../../dom.js";
+import { bytes, number } from "../../format.js";
 import { confirmed, keepNew, outcome, takesAdmin } from "../../loading.js";
 
 const SHOWN = 10;
@@ -16,10 +16,10 @@ export function rejected(api) {
   const reasons = keepNew(counted, (signal) => api.get("rejected/reasons", {}, { signal }), (root, found) => fill(root,
     found.all ? null : el("p", { class: "muted" }, `Of the newest ${number(found.counted)} that wait.`),
     table(reasonColumns(only, replay), found.reasons, { caption: "Why records were rejected", empty: "No rejected record waits." })),
-  { seconds: 10, ages: true });
+  { seconds: 10 });
   const page = keepNew(records, (signal) => api.get("rejected", { ...asked, n: SHOWN }, { signal }), (root, found) => fill(root,
     table(recordColumns(replay), found.records, { caption: "Rejected records", empty: "There is no such record." }),
-    paging(found, turn)), { seconds: 10, ages: true });
+    paging(found, turn)), { seconds: 10 });
 
   const every = el("input", { type: "checkbox", id: "replayed", onchange: () => ask({ replayed: every.checked }) });
   const chosen = el("span", { class: "muted", id: "chosen" }, "All that wait");
@@ -58,17 +58,17 @@ const reasonColumns = (only, replay) => [
       return replay(`records of ${topic}: ${reason}${field ? ` ${field}` : ""}`, { topic, reason, ...(field ? { field } : {}) }, field);
     })) },
   { label: "Topic", cell: (one) => one.topic },
-  { label: "Last arrival", cell: (one) => ago(one.last_at) },
+  { label: "Last arrival", cell: (one) => since(one.last_at) },
   { label: "What the contract says", cell: (one) => el("span", { class: "rule" }, one.rule) },
 ];
 
 const recordColumns = (replay) => [
-  { label: "Record", cell: (one) => [el("code", {}, one.place), el("span", { class: "by" }, `arrived ${ago(one.arrived_at)}`)] },
+  { label: "Record", cell: (one) => [el("code", {}, one.place), el("span", { class: "by" }, "arrived ", since(one.arrived_at))] },
   { label: "Reason", cell: why },
   { label: "Key", cell: (one) => el("code", {}, one.key ?? "–") },
   { label: "Value", cell: value },
   { label: "", cell: (one) => (one.replayed_at
-    ? el("span", { class: "muted" }, `sent again to ${one.replayed_to}, ${ago(one.replayed_at)}`)
+    ? el("span", { class: "muted" }, `sent again to ${one.replayed_to}, `, since(one.replayed_at))
     : button("Send again", `send ${one.place}`, () => replay(one.place, { places: [one.place] }, one.field))) },
 ];
 

@@ -1,10 +1,9 @@
 /** The list of a listener as it is now, with what moved since it was last shown. */
 
-import { card, el, fill, say } from "../../dom.js";
-import { ago, moment } from "../../format.js";
+import { card, el, fill, since } from "../../dom.js";
+import { moment } from "../../format.js";
 
 const SHOWN = 10;
-const AGE_MS = 1_000;
 
 /** Return `{node, load, listed, end}`; `act` makes the buttons of each entry and is told of a new list. */
 export function recommended(api, userId, act) {
@@ -15,8 +14,7 @@ export function recommended(api, userId, act) {
   let ranks = null; // of the list on the page, by item
   let told = null;
   let asked = 0;
-  const timer = setInterval(age, AGE_MS);
-
+ 
   async function load() {
     const mine = ++asked;
     try {
@@ -31,7 +29,7 @@ export function recommended(api, userId, act) {
     const items = answer.recommendations.map((one) => one.item.item_id);
     const same = ranks && told.made_at === answer.made_at && items.join("\n") === [...ranks.keys()].join("\n");
     told = answer;
-    age();
+    head();
     if (!same) {
       const before = ranks;
       ranks = new Map(items.map((item, at) => [item, at + 1]));
@@ -53,17 +51,16 @@ export function recommended(api, userId, act) {
     );
   }
 
-  function age() {
-    if (!told) return;
+  function head() {
+    if (told.model_run_id === null) return fill(made, "no model yet");
     const by = { live: "made anew", run: "as published" }[told.made_by];
-    say(made, told.model_run_id === null ? "no model yet" : `run ${told.model_run_id}, ${by} ${ago(told.made_at)}`);
     made.title = moment(told.made_at);
+    return fill(made, `run ${told.model_run_id}, ${by} `, since(told.made_at));
   }
 
   return {
     node, load, listed: () => [...(ranks?.keys() ?? [])],
     end() {
-      clearInterval(timer);
       asked += 1;
     },
   };
