@@ -86,7 +86,7 @@ class Reader:
         """
         await self._ask(
             lambda connection: connection.copy_records_to_table(
-                table, columns=columns, records=rows, timeout=self._timeout
+                table, columns=columns, records=rows
             )
         )
 
