@@ -34,7 +34,12 @@ def keep(request: Request) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    path: str  # what the measures count by
+    path: str  # what the measures count by: as the router has it, so that hits count with misses
+
+
+_LIST: Final = _Route(f"{_RECOMMEND}{{user}}")
+_CARD: Final = _Route(f"{_ITEMS}{{item_id}}")
+_SIMILAR_TO: Final = _Route(f"{_CARD.path}{_SIMILAR}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,6 @@ class Ready:
         self._published = published
         self._measures = measures
         self._recommend, self._items = prefix + _RECOMMEND, prefix + _ITEMS
-        self._list = _Route(f"{self._recommend}{{user}}")
-        self._card = _Route(f"{self._items}{{item_id}}")
-        self._similar = _Route(f"{self._items}{{item_id}}{_SIMILAR}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -109,12 +111,12 @@ class Ready:
         path: str = scope["path"]
         if path.startswith(self._recommend):
             user = path.removeprefix(self._recommend)
-            found = _Place(self._list, user_key(self._cache.space, user))
+            found = _Place(_LIST, user_key(self._cache.space, user))
             return found if user and "/" not in user else None
         if not path.startswith(self._items):
             return None
         item, _, rest = path.removeprefix(self._items).partition("/")
-        route = {"": self._card, _SIMILAR[1:]: self._similar}.get(rest)
+        route = {"": _CARD, _SIMILAR[1:]: _SIMILAR_TO}.get(rest)
         return _Place(route, item_key(self._cache.space, item)) if item and route else None
 
 

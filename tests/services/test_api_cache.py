@@ -100,6 +100,22 @@ def test_what_is_kept_is_served_byte_by_byte_until_it_is_forgotten(
     assert first(api) == "t6"
 
 
+def test_an_answer_that_was_kept_counts_as_the_same_call_as_one_that_was_not(api: Api) -> None:
+    wait_until(lambda: is_kept(api), "the list is kept")
+    wait_until(lambda: is_kept(api, "/items/t1"), "the item is kept")
+    wait_until(lambda: is_kept(api, "/items/t1/similar?n=1"), "what is like it is kept")
+    counted = re.findall(
+        r'^encore_api_requests_total{method="GET",route="([^"]+)",status="200"}',
+        api.get("/metrics").text,
+        re.MULTILINE,
+    )
+    assert sorted(one for one in counted if "recommend" in one or "items" in one) == [
+        "/items/{item_id}",
+        "/items/{item_id}/similar",
+        "/recommend/{user}",
+    ]
+
+
 def test_a_kept_answer_needs_a_key_and_a_question_that_was_answered(api: Api) -> None:
     wait_until(lambda: is_kept(api), "the list is kept")
     assert api.get(LIST, role=None).status_code == 401
