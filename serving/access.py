@@ -186,14 +186,15 @@ class Needs(SecurityBase):
             ProblemError: the key does not count (401), may not do this (403), or comes too often
                 (429).
         """
-        state = request.state
-        caller: Caller | None = getattr(state, "caller", None)  # asked on the way here
+        scope = request.scope
+        state: dict[str, Any] = scope["state"]
+        caller: Caller | None = state.get("caller")  # asked on the way here
         if caller is None:
             access: Access = request.app.state.parts.access
-            address = request.client.host if request.client else ""
-            caller = await access.caller(key_of(request.headers), address)
-            state.caller = caller
-        state.writes = request.method not in ("GET", "HEAD") and self._role is not Role.READ
+            client = scope["client"]
+            address = client[0] if client else ""
+            caller = state["caller"] = await access.caller(key_of(request.headers), address)
+        state["writes"] = scope["method"] not in ("GET", "HEAD") and self._role is not Role.READ
         _refuse_below(self._role, caller)
         return caller
 
