@@ -111,7 +111,7 @@ def create_app(settings: Settings, database_url: str, kafka: str, redis: str = "
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # both load scripts from elsewhere
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False},  # our own measures are at /metrics
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are at /metrics
     )
     app.state.parts = parts
     for part in _PARTS:
