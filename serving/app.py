@@ -19,6 +19,7 @@ from serving.access import Access, tell_ways
 from serving.cache import Cache
 from serving.cards import Cards
 from serving.contract import event_intake, item_intake, user_intake
+from serving.direct import Shortcut
 from serving.gate import Gate
 from serving.health import Health
 from serving.journal import Journal
@@ -120,6 +121,9 @@ def create_app(settings: Settings, database_url: str, kafka: str, redis: str = "
     app.exception_handler(ProblemError)(of_problem)
     app.exception_handler(RequestValidationError)(of_validation)
     app.exception_handler(HTTPException)(of_http)
+    app.add_middleware(
+        Shortcut, prefix=PREFIX, routes=[route for part in _PARTS for route in part.router.routes]
+    )
     if parts.cache is not None:
         app.add_middleware(
             Ready,
