@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks import producer
@@ -22,18 +22,21 @@ from benchmarks.serving import (
     bench_serving_memory,
     bench_writing,
 )
-from benchmarks.stock import jdbc_jars
 from benchmarks.training import bench_big, bench_refresh_growth
 from database.migrate import upgrade
 from encore.events import Topics
 from encore.log import configure_logging
 from encore.settings import LogLevel
-from encore.spark import build_session
 from encore.stack.endpoints import database_url, kafka_bootstrap_servers
 from encore.stack.own import own_stack
 
 _BACKLOG = Topics.of("bench-backlog")
 _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
+    # The API first: what no Spark session is in the machine for.
+    "recommending": lambda bench, _: bench_recommending(bench),
+    "ready": lambda bench, _: bench_ready(bench),
+    "writing": lambda bench, _: bench_writing(bench),
+    "serving-memory": lambda bench, options: bench_serving_memory(bench, options.serving_minutes),
     "producer": lambda bench, _: producer.figures(bench.bootstrap),
     "throughput": lambda bench, _: bench_throughput(bench),
     "profile": lambda bench, _: bench_profile(bench),
@@ -51,25 +54,17 @@ _PARTS: dict[str, Callable[[Bench, argparse.Namespace], list[Figure]]] = {
     "fold-in": lambda bench, _: bench_fold_in(bench),
     "live-freshness": lambda bench, _: bench_live_freshness(bench),
     "big": lambda bench, _: bench_big(bench),
-    "recommending": lambda bench, _: bench_recommending(bench),
-    "ready": lambda bench, _: bench_ready(bench),
-    "writing": lambda bench, _: bench_writing(bench),
-    "serving-memory": lambda bench, options: bench_serving_memory(bench, options.serving_minutes),
 }
 _ON_REQUEST = frozenset({"profile", "big"})  # explains a figure and is none; takes long
 
 
 @contextmanager
 def own_services() -> Iterator[Bench]:
-    """Run a broker, a database and a Spark session of the benchmark's own."""
+    """Run a broker and a database of the benchmark's own."""
     with own_stack("encore-bench-"):
         upgrade(database_url())
-        jars = ",".join(map(str, jdbc_jars()))
-        spark = build_session("encore-bench", master="local[*]", extra={"spark.jars": jars})
-        try:
-            yield Bench(spark, kafka_bootstrap_servers(), database_url())
-        finally:
-            spark.stop()
+        with closing(Bench(kafka_bootstrap_servers(), database_url())) as bench:
+            yield bench
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from sqlalchemy import BigInteger, Column, Double, Text
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from benchmarks.measure import Figure, compare, take_turns
+from benchmarks.stock import jdbc_jars
 from database.engine import make_engine, transaction
 from encore.events import EVENT_FIELDS, Kind, Topics
 from encore.settings import Settings, load_settings
+from encore.spark import build_session
 from encore.topics import ensure_topics
 from producer.plan import Plan
 from producer.publishing import KafkaSink, connect
@@ -37,13 +40,24 @@ _TYPES: Mapping[Kind, T.DataType] = {
 _SCHEMA = T.StructType([T.StructField(one.name, _TYPES[one.kind]) for one in EVENT_FIELDS])
 
 
-@dataclass(frozen=True)
 class Bench:
-    """A Spark session and services of the benchmark's own."""
+    """Services of the benchmark's own, and a Spark session from when it is first asked for."""
 
-    spark: SparkSession
-    bootstrap: str
-    database: str
+    def __init__(self, bootstrap: str, database: str) -> None:
+        """Take where Kafka and PostgreSQL are."""
+        self.bootstrap = bootstrap
+        self.database = database
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """Return the session. It takes from whatever is measured beside it, even at rest."""
+        jars = ",".join(map(str, jdbc_jars()))
+        return build_session("encore-bench", master="local[*]", extra={"spark.jars": jars})
+
+    def close(self) -> None:
+        """Stop the session, if there is one."""
+        if "spark" in vars(self):
+            self.spark.stop()
 
 
 def evening(events: int, *, seed: int = 5) -> Plan:
