@@ -1,6 +1,7 @@
 """A load of HTTP requests over connections that stay open, from a process of its own."""
 
 import asyncio
+import gc
 import multiprocessing
 import time
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ class Load:
     """What to send where: requests as they go over the wire, in turns, for so long.
 
     With ``per_second`` each is due at a time of its own, else as soon as the one before it on its
-    connection is answered.
+    connection is answered. What is due in the first ``settle_seconds`` is sent, and not counted:
+    the server and what it asks were at rest.
     """
 
     port: int
@@ -29,6 +31,7 @@ class Load:
     connections: int
     seconds: float
     per_second: float = 0.0
+    settle_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +65,23 @@ def drive(load: Load) -> Answered:
 
 
 def _run(load: Load) -> Answered:
+    gc.disable()  # a pause of this process would count as one of the server
     return uvloop.run(_drive(load))
 
 
 async def _drive(load: Load) -> Answered:
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
-    ends = began + load.seconds
+    counts_from = began + load.settle_seconds
+    ends = counts_from + load.seconds
     connections = []
     for number in range(load.connections):
         _, one = await loop.create_connection(
-            partial(_Connection, load, number, began, ends), "127.0.0.1", load.port
+            partial(_Connection, load, number, began, counts_from, ends), "127.0.0.1", load.port
         )
         connections.append(one)
     await asyncio.gather(*(one.ended for one in connections))
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - counts_from
     waited = np.array([ms for one in connections for ms in one.waited_ms])
     if not len(waited):
         raise RuntimeError("nothing was answered")
@@ -88,12 +93,15 @@ async def _drive(load: Load) -> Answered:
 class _Connection(asyncio.Protocol):
     """One connection: a request, its answer, the next request."""
 
-    def __init__(self, load: Load, number: int, began: float, ends: float) -> None:
+    def __init__(
+        self, load: Load, number: int, began: float, counts_from: float, ends: float
+    ) -> None:
         self.waited_ms: list[float] = []
         self.bad = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._load = load
         self._next = number
+        self._counts_from = counts_from
         self._ends = ends
         self._buffer = b""
         self._interval = load.connections / load.per_second if load.per_second else 0.0
@@ -112,16 +120,21 @@ class _Connection(asyncio.Protocol):
         size = head + len(_END) + int(self._buffer[at : self._buffer.index(b"\r", at)])
         if len(self._buffer) < size:
             return
-        self.waited_ms.append((time.perf_counter() - self._due) * 1000)
-        self.bad += self._buffer[9:10] != b"2"
+        good = self._buffer[9:10] == b"2"
+        if self._due >= self._counts_from or not good:
+            self._count(good=good)
         self._buffer = b""
+        self._due += self._interval
         self._go_on()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         if not self.ended.done():
-            self.bad += 1
-            self.waited_ms.append((time.perf_counter() - self._due) * 1000)
+            self._count(good=False)
             self.ended.set_result(None)
+
+    def _count(self, *, good: bool) -> None:
+        self.waited_ms.append((time.perf_counter() - self._due) * 1000)
+        self.bad += not good
 
     def _go_on(self) -> None:
         now = time.perf_counter()
@@ -133,8 +146,6 @@ class _Connection(asyncio.Protocol):
             self._due = now
             self._send()
             return
-        if self.waited_ms:
-            self._due += self._interval
         asyncio.get_running_loop().call_later(max(0.0, self._due - now), self._send)
 
     def _send(self) -> None:
