@@ -11,15 +11,15 @@ from encore.paths import PROJECT_ROOT
 pytestmark = pytest.mark.services
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
-TOUR = re.findall(r"^music_db=> (.+?;)$", README, flags=re.MULTILINE | re.DOTALL)
+# Each in a block of its own, to be copied, and what psql printed in the next one.
+TOUR = re.findall(r"^```sql\n(.+?;)\n```\n\n```\n(.+?)\n", README, flags=re.MULTILINE | re.DOTALL)
 
 
 def test_every_query_of_the_tour_runs_and_returns_the_columns_it_shows(database_url: str) -> None:
     assert len(TOUR) >= 10
     upgrade(database_url)
-    for query in TOUR:
+    for query, header in TOUR:
         with transaction(database_url) as cursor:
             cursor.execute(query)
             names = [column.name for column in cursor.description or ()]
-        shown = README.split(query, 1)[1].lstrip("\n").splitlines()[0]
-        assert [name.strip() for name in shown.split("|")] == names
+        assert [name.strip() for name in header.split("|")] == names
