@@ -33,10 +33,10 @@ _STOCK = "the stock way: JDBC, ALS.fit, recommendForAllUsers, anti-join, JDBC"
 def bench_refresh(bench: Bench, crowd: Crowd = CROWD, repeats: int = 3) -> list[Figure]:
     """Measure whole refreshes by both engines, bare and with all that Encore adds."""
     fill(bench.database, crowd)
-    session = job.start_spark()  # the bench's own, with what the job sets
     engines = {one: load_settings(train_engine=one, als_blocks=4) for one in TrainEngine}
     mllib_way, implicit_way = engines[TrainEngine.MLLIB], engines[TrainEngine.IMPLICIT]
     stock = _stock_way(bench, mllib_way)
+    session = job.start_spark()  # the bench's own, there by now, with what the job sets
 
     def timed(work: Callable[[], object]) -> Callable[[], float]:
         def run() -> float:
@@ -77,9 +77,9 @@ def bench_refresh(bench: Bench, crowd: Crowd = CROWD, repeats: int = 3) -> list[
 def bench_lists(bench: Bench, crowd: Crowd = CROWD, repeats: int = 3) -> list[Figure]:
     """Measure making everyone's lists from factors in memory, written nowhere."""
     fill(bench.database, crowd)
-    session = job.start_spark()
     settings = load_settings(als_blocks=4)
     stock = _stock_way(bench, settings)
+    session = job.start_spark()  # the bench's own, there by now, with what the job sets
     parameters = job.als_parameters(settings, seed=1)
     _, _, pairs = stock.read()
     model = stock.fit(pairs)
