@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import APIKey, APIKeyIn
 from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from serving.keys import Role, same, split
 from serving.limits import Limiter
@@ -62,6 +63,18 @@ class Access:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._most_streams = most_streams
         self._going_on: Counter[str] = Counter()
+
+    async def caller_of(self, scope: Scope) -> Caller:
+        """Return whose key a request came with, and note it for what comes after.
+
+        Raises:
+            ProblemError: as :meth:`caller` says.
+        """
+        client = scope.get("client")
+        address = client[0] if client else ""
+        caller = await self.caller(key_of(Headers(scope=scope)), address)
+        scope["state"]["caller"] = caller
+        return caller
 
     async def caller(self, text: str | None, address: str) -> Caller:
         """Return who a key belongs to.
@@ -191,9 +204,7 @@ class Needs(SecurityBase):
         caller: Caller | None = state.get("caller")  # asked on the way here
         if caller is None:
             access: Access = request.app.state.parts.access
-            client = scope["client"]
-            address = client[0] if client else ""
-            caller = state["caller"] = await access.caller(key_of(request.headers), address)
+            caller = await access.caller_of(scope)
         state["writes"] = scope["method"] not in ("GET", "HEAD") and self._role is not Role.READ
         _refuse_below(self._role, caller)
         return caller

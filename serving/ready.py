@@ -11,11 +11,11 @@ from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, Final
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from encore.cache import item_key, user_key
-from serving.access import Access, key_of
+from serving.access import Access
 from serving.cache import Cache
 from serving.measures import Measures
 from serving.problems import ProblemError, response
@@ -80,11 +80,7 @@ class Ready:
             await self._app(scope, receive, send)
             return
         try:
-            connection = HTTPConnection(scope)
-            address = connection.client.host if connection.client else ""
-            scope["state"]["caller"] = await self._access.caller(
-                key_of(connection.headers), address
-            )
+            await self._access.caller_of(scope)
         except ProblemError as error:
             scope["route"] = place.route
             await response(error)(scope, receive, send)
