@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.problems import ProblemError, of_problem, of_validation
+from serving.problems import ProblemError
 from serving.queries import validated
 
 _Needs = Callable[[Request], Awaitable[object]]
@@ -116,7 +116,6 @@ class _Way:
 async def _answered(answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
     try:
         return await answer(request)
-    except ProblemError as error:
-        return of_problem(request, error)
-    except RequestValidationError as error:
-        return of_validation(request, error)
+    except (ProblemError, RequestValidationError) as error:
+        told: Response = request.app.exception_handlers[type(error)](request, error)
+        return told
