@@ -14,7 +14,7 @@ export function recommended(api, userId, act) {
   let ranks = null; // of the list on the page, by item
   let told = null;
   let asked = 0;
- 
+
   async function load() {
     const mine = ++asked;
     try {
